@@ -1,0 +1,39 @@
+"""The built-in architectures, registered through the same hooks as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ali_plugin.architectures.cifar10 import CIFAR10, CIFAR10_RELEASED
+from ali_plugin.architectures.fashion import FASHION
+from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, hookimpl
+
+TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED)
+
+
+def _register(kind: type[Part], register: Callable[..., None]) -> None:
+    for triple in TRIPLES:
+        for part in triple.parts():
+            if isinstance(part, kind):
+                register(part)
+
+
+@hookimpl
+def register_encoders(register: Callable[[Encoder], None]) -> None:
+    _register(Encoder, register)
+
+
+@hookimpl
+def register_decoders(register: Callable[[Decoder], None]) -> None:
+    _register(Decoder, register)
+
+
+@hookimpl
+def register_discriminators(register: Callable[[Discriminator], None]) -> None:
+    _register(Discriminator, register)
+
+
+@hookimpl
+def register_architectures(register: Callable[[Architecture], None]) -> None:
+    for triple in TRIPLES:
+        register(triple.architecture())

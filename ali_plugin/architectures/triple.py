@@ -1,0 +1,77 @@
+"""A published table as records: three parts, their deterministic and Gaussian variants, the architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable
+from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, TrainingDefaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triple:
+    """An architecture whose three nets are tables of layers.
+
+    Attributes:
+        part_shape: the data that the parts take, where they are less particular than the architecture
+            (any number of channels, say).
+        init_std: standard deviation of the initial weights.
+    """
+
+    name: str
+    summary: str
+    reference: str
+    data_shape: tuple[int, ...]
+    latent_size: int
+    encoder: EncoderTable
+    decoder: DecoderTable
+    discriminator: DiscriminatorTable
+    training: TrainingDefaults
+    part_shape: tuple[int | None, ...] | None = None
+    init_std: float = 0.01
+
+    def parts(self) -> Iterator[Part]:
+        """The three parts under the architecture's name, then the encoder without noise (BiGAN's) and the
+        decoder with it, where the tables' own are the other kind."""
+        common: dict[str, Any] = {
+            "data_shape": self.part_shape or (None, *self.data_shape[1:]),
+            "conditional": True,
+            "arguments": {"init_std": self.init_std},
+        }
+        yield Encoder(name=self.name, summary=f"q(z|x) of {self.name}", build=self.encoder, **common)
+        yield Decoder(name=self.name, summary=f"p(x|z) of {self.name}", build=self.decoder, **common)
+        yield Discriminator(
+            name=self.name,
+            summary=f"D(x, z) of {self.name}",
+            build=self.discriminator,
+            multiclass=True,
+            **common,
+        )
+        yield Encoder(
+            name=f"{self.name}-deterministic",
+            summary=f"z = G_z(x) with the layers of {self.name} (BiGAN)",
+            build=replace(self.encoder, posterior="deterministic", noise=0),
+            **common,
+        )
+        yield Decoder(
+            name=f"{self.name}-gaussian",
+            summary=f"p(x|z) = N(G_x(z), sigma^2) with the layers of {self.name}",
+            build=replace(self.decoder, likelihood="gaussian"),
+            **common,
+        )
+
+    def architecture(self) -> Architecture:
+        """The record of the whole."""
+        return Architecture(
+            name=self.name,
+            summary=self.summary,
+            encoder=self.name,
+            decoder=self.name,
+            discriminator=self.name,
+            data_shape=self.data_shape,
+            latent_size=self.latent_size,
+            training=self.training,
+            reference=self.reference,
+        )

@@ -1,0 +1,135 @@
+"""From names to nets: look the parts up, refuse what cannot fit before anything is built, build."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion
+from ali_plugin.errors import ALIError, ConfigError, PartMismatch
+from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, Registry, default_registry
+
+KINDS: dict[str, type[Part]] = {"encoder": Encoder, "decoder": Decoder, "discriminator": Discriminator}
+
+
+def compose(
+    architecture: str,
+    *,
+    parts: Mapping[str, str | None] | None = None,
+    arguments: Mapping[str, Mapping[str, Any]] | None = None,
+    latent_size: int | None = None,
+    condition_size: int | None = None,
+    classes: int = 1,
+    registry: Registry | None = None,
+) -> ModelConfig:
+    """The config of a registered architecture, with any of its parts replaced.
+
+    Args:
+        parts: kind -> name of a part that takes the place of the architecture's.
+        arguments: kind -> arguments of that part, over its registered ones.
+
+    Raises:
+        UnknownName: a name that nothing registers.
+        PartMismatch: parts that cannot fit, saying which two.
+    """
+    registry = registry or default_registry()
+    record = registry.get(Architecture, architecture)
+    chosen = {kind: (parts or {}).get(kind) or getattr(record, kind) for kind in PARTS}
+    configs: dict[str, Any] = {}
+    for kind, name in chosen.items():
+        registered = registry.get(KINDS[kind], name).arguments
+        configs[kind] = PartConfig(name, {**registered, **(arguments or {}).get(kind, {})})
+    config = ModelConfig(
+        **configs,
+        architecture=architecture,
+        latent_size=latent_size or record.latent_size,
+        data_shape=record.data_shape,
+        condition_size=record.condition_size if condition_size is None else condition_size,
+        classes=classes,
+        plugins=_plugins(configs, registry),
+    )
+    check_fit(config, registry)
+    return config
+
+
+def _plugins(parts: Mapping[str, PartConfig], registry: Registry) -> tuple[PluginVersion, ...]:
+    origins = {registry.entry(KINDS[kind], part.name).origin for kind, part in parts.items()}
+    found = {(origin.distribution, origin.version) for origin in origins if origin.distribution}
+    return tuple(PluginVersion(*item) for item in sorted(found))
+
+
+def check_fit(config: ModelConfig, registry: Registry) -> None:
+    """Compare what the parts state; raises PartMismatch that names the two that disagree."""
+    records = {kind: registry.get(KINDS[kind], part.name) for kind, part in config.parts.items()}
+    owner = f"architecture {config.architecture!r}" if config.architecture else "the config"
+    for kind, record in records.items():
+        who = f"{kind} {record.name!r}"
+        if not _accepts(record.data_shape, config.data_shape):
+            other = _someone_else(records, kind, "data_shape", config.data_shape) or owner
+            raise PartMismatch(
+                f"{who} takes data of shape {_by(record.data_shape)}, but {other} is for {_by(config.data_shape)}"
+            )
+        if record.latent_size not in (None, config.latent_size):
+            other = _someone_else(records, kind, "latent_size", config.latent_size) or owner
+            raise PartMismatch(f"{who} has a latent of {record.latent_size}, but {other} is for {config.latent_size}")
+        if config.condition_size and not record.conditional:
+            raise PartMismatch(f"{who} takes no condition, but {owner} has one of size {config.condition_size}")
+        if config.classes > 1 and isinstance(record, Discriminator) and not record.multiclass:
+            raise PartMismatch(f"{who} has one logit, but {config.classes} classes are to be told apart")
+
+
+def _accepts(pattern: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> bool:
+    if pattern is None:
+        return True
+    return len(pattern) == len(shape) and all(want in (None, have) for want, have in zip(pattern, shape, strict=True))
+
+
+def _someone_else(records: Mapping[str, Part], kind: str, attribute: str, value: object) -> str | None:
+    for other, record in records.items():
+        if other != kind and getattr(record, attribute) == value:
+            return f"{other} {record.name!r}"
+    return None
+
+
+def _by(shape: tuple[int | None, ...] | None) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape or ())
+
+
+def build_parts(config: ModelConfig, registry: Registry, only: Collection[str] = PARTS) -> dict[str, nn.Module]:
+    """Build the nets that a config names, on the current default device.
+
+    Raises:
+        PartMismatch: the parts cannot fit.
+        ConfigError: a part cannot be built with these arguments.
+    """
+    check_fit(config, registry)
+    nets = {}
+    for kind, part in config.parts.items():
+        if kind not in only:
+            continue
+        record = registry.get(KINDS[kind], part.name)
+        options: dict[str, Any] = dict(part.arguments)
+        if record.conditional and config.condition_size:
+            options["condition_size"] = config.condition_size
+        if isinstance(record, Discriminator) and config.classes > 1:
+            options["classes"] = config.classes
+        try:
+            net = record.load()(data_shape=config.data_shape, latent_size=config.latent_size, **options)
+        except ALIError:
+            raise
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError(f"{kind} {part.name!r} cannot be built with {part.arguments}: {reason}") from error
+        if not isinstance(net, nn.Module):
+            raise ConfigError(f"{kind} {part.name!r} built a {type(net).__name__}, not an nn.Module")
+        nets[kind] = net
+    return nets
+
+
+def without(config: ModelConfig, *kinds: str) -> ModelConfig:
+    """The config with some parts left out."""
+    left_out: dict[str, Any] = dict.fromkeys(kinds)
+    return replace(config, **left_out)

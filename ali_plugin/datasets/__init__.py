@@ -1,0 +1,78 @@
+"""The built-in datasets. A dataset's ``build(split=, data_dir=, data_shape=)`` returns a ``DataSplit``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ali_plugin.errors import DataError, OptionError, PartMismatch
+from ali_registry import Dataset, Registry, default_registry, hookimpl
+
+if TYPE_CHECKING:
+    from ali_plugin.datasets.split import DataSplit, Split
+
+HERE = "ali_plugin.datasets"
+
+
+@hookimpl
+def register_datasets(register: Callable[[Dataset], None]) -> None:
+    register(
+        Dataset(
+            name="fashion-mini",
+            summary="2,000 + 500 Fashion-MNIST images inside the package, no download",
+            build=f"{HERE}.fashion:fashion_mini",
+            data_shape=(1, 28, 28),
+            licence="MIT (Zalando SE)",
+        )
+    )
+    register(
+        Dataset(
+            name="fashion-mnist",
+            summary="Fashion-MNIST complete, 55,000 + 5,000 + 10,000 images, through torchvision",
+            build=f"{HERE}.fashion:fashion_mnist",
+            data_shape=(1, 28, 28),
+            licence="MIT (Zalando SE)",
+        )
+    )
+    register(
+        Dataset(
+            name="image-folder",
+            summary="your own PNG and JPEG files in --data-dir, subfolders as classes",
+            build=f"{HERE}.image_folder:image_folder",
+            needs_data_dir=True,
+        )
+    )
+
+
+def load_split(
+    name: str,
+    split: Split,
+    *,
+    data_dir: Path | None,
+    data_shape: tuple[int, ...],
+    registry: Registry | None = None,
+) -> DataSplit:
+    """Load a split of a registered dataset for a model of ``data_shape``.
+
+    Raises:
+        UnknownName: nothing registers the dataset.
+        PartMismatch: its samples are of another shape.
+        DataError: its files are missing or damaged.
+    """
+    from ali_plugin.datasets.split import DataSplit
+
+    record = (registry or default_registry()).get(Dataset, name)
+    if record.data_shape not in (None, data_shape):
+        raise PartMismatch(
+            f"dataset {name!r} has samples of shape {record.data_shape}, the model takes {data_shape}; "
+            "choose another --dataset or --arch"
+        )
+    if record.needs_data_dir and data_dir is None:
+        raise OptionError(f"dataset {name!r} needs --data-dir, the folder with its files")
+    found = record.load()(split=split, data_dir=data_dir, data_shape=data_shape)
+    if not isinstance(found, DataSplit):
+        raise DataError(f"dataset {name!r} returned a {type(found).__name__}, not a DataSplit")
+    if found.shape != data_shape:
+        raise PartMismatch(f"dataset {name!r} gave samples of shape {found.shape}, the model takes {data_shape}")
+    return found

@@ -1,0 +1,47 @@
+"""One split of a dataset: an array of samples, with labels where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ali_plugin.errors import DataError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class DataSplit:
+    """Samples in memory or in a memory map.
+
+    Attributes:
+        data: (N, *shape): uint8 pictures, 0 to 255, channels first, or float32 of any range.
+        labels: (N,) class numbers, or (N, A) binary attributes, int64.
+        classes: names of the classes or attributes.
+        notes: what the person should know, such as files that could not be read.
+    """
+
+    data: NDArray[np.uint8] | NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.data.dtype not in (np.uint8, np.float32):
+            raise DataError(f"samples are {self.data.dtype}, neither uint8 pictures nor float32")
+        if len(self.data) == 0:
+            raise DataError("the split has no samples")
+        if self.labels is not None and len(self.labels) != len(self.data):
+            raise DataError(f"there are {len(self.labels)} labels for {len(self.data)} samples")
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.data.shape[1:])

@@ -1,0 +1,98 @@
+"""An architecture as a table: every layer with its shape and parameter count, without taking memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ali_plugin.compose import build_parts, compose
+from ali_plugin.config import ModelConfig
+from ali_plugin.layers import Layer
+from ali_plugin.posterior import as_posterior
+from ali_registry import Registry, default_registry
+
+
+@dataclass(frozen=True)
+class LayerLine:
+    """One line of the table. ``shape`` is the output's, without the batch."""
+
+    part: str
+    name: str
+    operation: str
+    maps: int | None
+    norm: bool
+    dropout: float
+    activation: str
+    bias: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def describe_architecture(name: str, registry: Registry | None = None) -> list[LayerLine]:
+    """The layers of an architecture in the order in which they run."""
+    registry = registry or default_registry()
+    return describe(compose(name, registry=registry), registry)
+
+
+def describe(config: ModelConfig, registry: Registry | None = None) -> list[LayerLine]:
+    """The layers of a composed model."""
+    with torch.device("meta"):
+        parts = build_parts(config, registry or default_registry())
+        x = torch.empty(2, *config.data_shape)
+        z = torch.empty(2, config.latent_size)
+        condition = [torch.empty(2, config.condition_size)] if config.condition_size else []
+        inputs = {"encoder": [x], "decoder": [z], "discriminator": [x, z]}
+        return [line for kind, net in parts.items() for line in _trace(kind, net, [*inputs[kind], *condition])]
+
+
+def _trace(part: str, net: nn.Module, inputs: list[Tensor]) -> list[LayerLine]:
+    lines: list[LayerLine] = []
+    hooks = []
+    for name, module in _rows(net):
+
+        def note(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
+            lines.append(_line(part, name, module, tuple(output.shape[1:])))
+
+        hooks.append(module.register_forward_hook(note))
+    output = net.eval()(*inputs)
+    if not isinstance(output, Tensor):
+        as_posterior(output).sample()  # an implicit posterior runs its net when it is drawn from
+    for hook in hooks:
+        hook.remove()
+    return lines
+
+
+def _rows(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Rows of tables, and the leaf modules of other nets."""
+    for name, child in net.named_children():
+        if isinstance(child, Layer) or not list(child.children()):
+            yield prefix + name, child
+        else:
+            yield from _rows(child, f"{prefix}{name}.")
+
+
+def _line(part: str, name: str, module: nn.Module, shape: tuple[int, ...]) -> LayerLine:
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    if not isinstance(module, Layer):
+        operation = f"{type(module).__name__} {module.extra_repr()}".strip()
+        return LayerLine(part, name, operation[:40], None, False, 0.0, "", "", shape, parameters)
+    row = module.row
+    operation = "linear" if row.operation == "linear" else f"{row.operation} {row.kernel}x{row.kernel}/{row.stride}"
+    operation += f" pad {row.padding}" if row.padding else ""
+    weight = module.get_parameter("operation.weight")
+    filters = weight.shape[1 if row.operation == "tconv" else 0]
+    return LayerLine(
+        part,
+        name,
+        operation,
+        filters,
+        row.norm,
+        row.dropout,
+        str(row.activation),
+        row.bias,
+        shape,
+        parameters,
+    )

@@ -1,0 +1,51 @@
+"""The named exceptions of the model family, all of them ``ALIError``."""
+
+from __future__ import annotations
+
+from ali_registry import ALIError
+
+__all__ = [
+    "ALIError", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra", "OptionError",
+    "PartMismatch", "TrainingDiverged", "WeightsError",
+]  # fmt: skip
+
+
+class PartMismatch(ALIError):
+    """Two parts, or a part and the data, disagree about a shape."""
+
+
+class ConfigError(ALIError):
+    """A config.json or train_config.json that is missing, damaged, too new or not understood."""
+
+
+class WeightsError(ALIError):
+    """A safetensors file that is missing, damaged or not of the shapes that the config implies."""
+
+
+class FolderError(ALIError):
+    """A folder that is not what the operation needs: in use, not a model folder, not a run."""
+
+
+class DataError(ALIError):
+    """A data folder or file that is missing, empty, damaged or of another kind."""
+
+
+class DeviceError(ALIError):
+    """A device that this machine does not have."""
+
+
+class OptionError(ALIError):
+    """A value that an option cannot have."""
+
+
+class MissingExtra(ALIError):
+    """An optional dependency that is not installed; the text names the extra."""
+
+
+class TrainingDiverged(ALIError):
+    """A loss became NaN or infinite."""
+
+    def __init__(self, step: int, name: str, value: float, checkpoint: str | None) -> None:
+        self.step, self.checkpoint = step, checkpoint
+        kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint had been written"
+        super().__init__(f"{name} became {value} at step {step}; {kept}; try a smaller --lr")

@@ -1,0 +1,180 @@
+"""ALI: an encoder, a decoder and a discriminator of pairs, as one module."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ali_plugin import model_folder
+from ali_plugin.compose import build_parts, compose, without
+from ali_plugin.config import PARTS, ModelConfig
+from ali_plugin.errors import OptionError, PartMismatch
+from ali_plugin.posterior import Posterior, as_posterior
+from ali_registry import Registry, default_registry
+
+
+class ALI(nn.Module):
+    """Adversarially learned inference (Dumoulin et al., 2017; BiGAN, Donahue et al., 2017).
+
+    Data x are (B, *data_shape), pictures in [0, 1] with channels first; latents z are (B, latent_size)
+    with the prior N(0, I); a condition, where the model has one, is (B, condition_size).
+
+    Attributes:
+        encoder, decoder, discriminator: the nets; None for one that was not loaded.
+        config: what is needed to build them again.
+    """
+
+    encoder: nn.Module | None
+    decoder: nn.Module | None
+    discriminator: nn.Module | None
+
+    def __init__(self, config: ModelConfig, **parts: nn.Module) -> None:
+        super().__init__()
+        self.config = without(config, *(kind for kind in PARTS if kind not in parts))
+        for kind in PARTS:
+            self.register_module(kind, parts.get(kind))
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, registry: Registry | None = None) -> ALI:
+        """Build freshly initialised nets, in training mode, on the current default device."""
+        return cls(config, **build_parts(config, registry or default_registry()))
+
+    @classmethod
+    def from_architecture(cls, name: str, *, registry: Registry | None = None, **options: Any) -> ALI:
+        """Build an untrained model of a registered architecture.
+
+        Args:
+            name: as ``ali list architecture`` shows it.
+            options: see ``ali_plugin.compose.compose``: ``parts``, ``arguments``, ``latent_size``, ...
+
+        Raises:
+            UnknownName: nothing registers that name.
+            PartMismatch: a replaced part does not fit.
+        """
+        registry = registry or default_registry()
+        return cls.from_config(compose(name, registry=registry, **options), registry)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        parts: Collection[str] = PARTS,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        registry: Registry | None = None,
+    ) -> ALI:
+        """Load a model folder or run folder, in eval mode.
+
+        Nothing in the folder is run or unpickled, and the weights' shapes are compared with what the
+        config implies before memory is taken for them.
+
+        Raises:
+            FolderError, ConfigError, WeightsError: the folder, its config or its weights are not sound.
+            UnknownName: a part comes from a plugin that is not installed; the text says which.
+        """
+        return model_folder.load(cls, Path(folder), parts, torch.device(device), dtype, registry)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors, each replaced as a whole."""
+        model_folder.save(self, Path(folder))
+
+    def part(self, kind: str) -> nn.Module:
+        """The encoder, decoder or discriminator; OptionError if it was not loaded."""
+        net = getattr(self, kind)
+        if net is None:
+            raise OptionError(f"this model has no {kind}; it was exported or loaded without it")
+        return cast(nn.Module, net)
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Posterior:
+        """q(z|x) for x (B, *data_shape): a distribution over (B, latent_size) (section 2)."""
+        self._check(x, self.config.data_shape, "data")
+        return as_posterior(self.part("encoder")(x, *self._optional(condition)))
+
+    def likelihood(self, z: Tensor, condition: Tensor | None = None) -> Posterior:
+        """p(x|z) for z (B, latent_size): a distribution over (B, *data_shape), usually a point mass."""
+        self._check(z, (self.config.latent_size,), "latents")
+        return as_posterior(self.part("decoder")(z, *self._optional(condition)))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The mean of p(x|z): data (B, *data_shape) for z (B, latent_size)."""
+        return self.likelihood(z, condition).mean
+
+    def class_logits(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The discriminator's outputs (B, classes) on pairs (section 4.3; one class in the usual game)."""
+        self._check(x, self.config.data_shape, "data")
+        self._check(z, (self.config.latent_size,), "latents")
+        return cast(Tensor, self.part("discriminator")(x, z, *self._optional(condition)))
+
+    def discriminate(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The logit (B,) of D(x, z); positive: looks like a pair of the encoder (section 2)."""
+        return pair_logit(self.class_logits(x, z, condition))
+
+    @torch.no_grad()
+    def reconstruct(
+        self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """x -> mean of q(z|x) -> x, or through a draw of q(z|x), as in the paper, given a generator."""
+        posterior = self.encode(x, condition)
+        z = posterior.mean if generator is None else posterior.sample(generator)
+        return self.decode(z, condition)
+
+    @torch.no_grad()
+    def sample(self, n: int, condition: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
+        """n draws (n, *data_shape) of the model, with z from the prior.
+
+        Args:
+            generator: for z, drawn on the generator's own device: a CPU generator's seed gives one z
+                whatever device the model is on.
+        """
+        if n < 1:
+            raise OptionError(f"cannot draw {n} samples, at least 1")
+        return self.decode(self.prior(n, generator), condition)
+
+    @torch.no_grad()
+    def interpolate(self, a: Tensor, b: Tensor, steps: int, condition: Tensor | None = None) -> Tensor:
+        """Decode ``steps`` points on the line between the codes of a and b (section 4.2).
+
+        Args:
+            a, b: (B, *data_shape).
+
+        Returns:
+            (B, steps, *data_shape); the first and last are the reconstructions of a and b.
+        """
+        if steps < 2:
+            raise OptionError(f"an interpolation has at least 2 steps, not {steps}")
+        start, end = self.encode(a, condition).mean, self.encode(b, condition).mean
+        weights = torch.linspace(0, 1, steps, device=start.device, dtype=start.dtype)
+        z = torch.lerp(start[:, None], end[:, None], weights[None, :, None])  # (B, steps, L)
+        repeated = None if condition is None else condition.repeat_interleave(steps, 0)
+        paths = self.decode(z.flatten(0, 1), repeated)
+        return paths.reshape(len(a), steps, *paths.shape[1:])
+
+    def prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws (n, latent_size) of N(0, I) on the model's device."""
+        like = next(self.parameters())
+        device = like.device if generator is None else generator.device
+        z = torch.randn(n, self.config.latent_size, generator=generator, device=device)
+        return z.to(like.device, like.dtype)
+
+    def _optional(self, condition: Tensor | None) -> tuple[Tensor, ...]:
+        # An unconditional net of a plugin need not have the argument at all.
+        if not self.config.condition_size and condition is None:
+            return ()
+        if condition is None or condition.shape[1:] != (self.config.condition_size,):
+            got = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
+            raise PartMismatch(f"the model takes a condition (B, {self.config.condition_size}), got {got}")
+        return (condition,)
+
+    def _check(self, tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
+        if tuple(tensor.shape[1:]) != shape:
+            raise PartMismatch(f"the model takes {what} (B, {', '.join(map(str, shape))}), got {tuple(tensor.shape)}")
+
+
+def pair_logit(class_logits: Tensor) -> Tensor:
+    """The logit of D = Z / (Z + 1), Z = sum of exp of the class logits: (B, K) -> (B,) (section 4.3)."""
+    return class_logits.squeeze(1) if class_logits.shape[1] == 1 else class_logits.logsumexp(1)

@@ -1,0 +1,215 @@
+"""Encoders, decoders and discriminators built from tables of layers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ali_plugin.errors import PartMismatch
+from ali_plugin.layers import Layer
+from ali_plugin.posterior import DiagonalGaussian, Implicit, Posterior
+from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
+
+CLIP = 1e-7  # of the mean before its log-odds are taken (paper.md section 3)
+
+
+def stack(rows: Table, shape: tuple[int, ...], maps: int | None = None) -> nn.Sequential:
+    """Chain rows from an input shape; ``maps`` fills the last row's open maps."""
+    layers = nn.Sequential()
+    for row in rows:
+        layers.append(Layer(row, shape, maps))
+        shape = cast(Layer, layers[-1]).shape_out
+    return layers
+
+
+def shape_out(layers: nn.Sequential, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Output shape of a stack that is fed ``shape``."""
+    return cast(Layer, layers[-1]).shape_out if len(layers) else shape
+
+
+def vector_shape(rows: Table, size: int) -> tuple[int, ...]:
+    """How a stack takes a vector: as (size,) if it begins with a linear row, else as (size, 1, 1)."""
+    return (size,) if not rows or rows[0].operation == "linear" else (size, 1, 1)
+
+
+def data_shape_in(rows: Table, data_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How a stack takes data: flattened if it begins with a linear row."""
+    return (prod(data_shape),) if rows[0].operation == "linear" else data_shape
+
+
+class TableNet(nn.Module):
+    """What the three nets share: the initialisation, and the embedding of a condition (section 4.4)."""
+
+    def __init__(self, condition_size: int, embedding_size: int) -> None:
+        super().__init__()
+        self.condition_size = condition_size
+        self.embedding_size = embedding_size if condition_size else 0
+        if condition_size:
+            self.embedding = nn.Linear(condition_size, embedding_size, bias=False)
+
+    def embed(self, condition: Tensor | None, like: Tensor) -> list[Tensor]:
+        """The embedded condition shaped as features, [(B, E, 1, 1)] or [(B, E)]; [] if unconditional."""
+        if not self.condition_size:
+            return []
+        if condition is None or condition.shape != (len(like), self.condition_size):
+            got = None if condition is None else tuple(condition.shape)
+            raise PartMismatch(f"the model takes a condition ({len(like)}, {self.condition_size}), got {got}")
+        embedded = self.embedding(condition.to(self.embedding.weight.dtype))
+        return [embedded.reshape(len(like), -1, *[1] * (like.ndim - 2))]
+
+    def initialise(self, std: float) -> None:
+        """Weights N(0, std^2), biases 0 (paper.md section 3)."""
+        for module in self.modules():
+            if isinstance(module, Layer):
+                module.initialise(std)
+        if self.condition_size:
+            nn.init.normal_(self.embedding.weight, std=std)
+
+
+class TableEncoder(TableNet):
+    """q(z|x) from rows: mu and log sigma, or z itself, or z from x and concatenated noise.
+
+    A condition joins the features before the last row (section 4.4).
+    """
+
+    def __init__(
+        self,
+        table: EncoderTable,
+        *,
+        data_shape: tuple[int, ...],
+        latent_size: int,
+        condition_size: int = 0,
+        embedding_size: int = 256,
+        init_std: float = 0.01,
+    ) -> None:
+        super().__init__(condition_size, embedding_size)
+        self.latent_size, self.posterior, self.noise = latent_size, table.posterior, table.noise
+        shape = data_shape_in(table.rows, data_shape)
+        self.shape_in = (shape[0] + self.noise, *shape[1:])
+        *hidden, last = table.rows
+        self.hidden = stack(hidden, self.shape_in)
+        channels, *space = shape_out(self.hidden, self.shape_in)
+        maps = 2 * latent_size if table.posterior == "gaussian" else latent_size
+        self.output = Layer(last, (channels + self.embedding_size, *space), maps)
+        if prod(self.output.shape_out[1:]) != 1:
+            raise PartMismatch(
+                f"the encoder turns {data_shape} into {self.output.shape_out}, which is no single latent"
+            )
+        self.initialise(init_std)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Posterior | Tensor:
+        if self.posterior == "implicit":
+            eps = x.new_empty(len(x), self.noise)
+            return Implicit(lambda noise: self.parameters_of(x, condition, noise), eps)
+        parameters = self.parameters_of(x, condition)
+        return DiagonalGaussian.from_parameters(parameters) if self.posterior == "gaussian" else parameters
+
+    def parameters_of(self, x: Tensor, condition: Tensor | None = None, eps: Tensor | None = None) -> Tensor:
+        """mu and log sigma (B, 2 L), or z (B, L)."""
+        x = x.reshape(len(x), self.shape_in[0] - self.noise, *self.shape_in[1:])
+        if eps is not None:
+            x = torch.cat([x, eps.reshape(len(x), -1, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])], 1)
+        features = self.hidden(x)  # (B, M, H, W), or (B, M) after linear rows
+        out: Tensor = self.output(torch.cat([features, *self.embed(condition, features)], 1))
+        return out.flatten(1)  # (B, 2 L)
+
+
+class TableDecoder(TableNet):
+    """p(x|z) from rows. A condition is concatenated to z (section 4.4).
+
+    A Gaussian likelihood adds one learned deviation per element of x.
+    """
+
+    def __init__(
+        self,
+        table: DecoderTable,
+        *,
+        data_shape: tuple[int, ...],
+        latent_size: int,
+        condition_size: int = 0,
+        embedding_size: int = 256,
+        init_std: float = 0.01,
+    ) -> None:
+        super().__init__(condition_size, embedding_size)
+        self.data_shape = data_shape
+        self.z_shape = vector_shape(table.rows, latent_size)
+        flat = table.rows[0].operation == "linear"
+        self.layers = stack(
+            table.rows,
+            (latent_size + self.embedding_size, *self.z_shape[1:]),
+            prod(data_shape) if flat else data_shape[0],
+        )
+        made = shape_out(self.layers, self.z_shape)
+        if made != ((prod(data_shape),) if flat else data_shape):
+            raise PartMismatch(f"the decoder makes {made} from the latent, the data are {data_shape}")
+        self.log_stddev: nn.Parameter | None = None
+        if table.likelihood == "gaussian":
+            self.log_stddev = nn.Parameter(torch.full(data_shape, -3.0))
+        self.initialise(init_std)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Posterior | Tensor:
+        maps = z.reshape(len(z), *self.z_shape)  # (B, L, 1, 1), or (B, L) before linear rows
+        x: Tensor = self.layers(torch.cat([maps, *self.embed(condition, maps)], 1))
+        x = x.reshape(len(z), *self.data_shape)
+        return x if self.log_stddev is None else DiagonalGaussian(x, self.log_stddev.expand_as(x))
+
+    @torch.no_grad()
+    def initialise_output(self, mean: Tensor) -> None:
+        """Set the last bias to the log-odds of the data's mean (paper.md section 3).
+
+        Args:
+            mean: per-pixel mean of the data in [0, 1], of the data's shape. Does nothing where the last
+                layer is no sigmoid or has no bias.
+        """
+        last = cast(Layer, self.layers[-1])
+        if last.row.activation.name != "sigmoid" or last.output_bias is None:
+            return
+        bias = last.output_bias
+        if bias.numel() != mean.numel():
+            mean = mean.flatten(1).mean(1)  # (C,) for a bias that is tied over space
+        mean = mean.double().clamp(CLIP, 1 - CLIP)
+        bias.copy_((mean / (1 - mean)).log().reshape(bias.shape))
+
+
+class TableDiscriminator(TableNet):
+    """D(x, z) from the rows of D(x), D(z) and the joint net on their concatenation: logits (B, classes).
+
+    A condition is concatenated to [D(x), D(z)] (section 4.4).
+    """
+
+    def __init__(
+        self,
+        table: DiscriminatorTable,
+        *,
+        data_shape: tuple[int, ...],
+        latent_size: int,
+        condition_size: int = 0,
+        embedding_size: int = 256,
+        classes: int = 1,
+        init_std: float = 0.01,
+    ) -> None:
+        super().__init__(condition_size, embedding_size)
+        self.x_shape = data_shape_in(table.x_rows or table.joint_rows, data_shape)
+        self.x_layers = stack(table.x_rows, self.x_shape)
+        self.z_shape = vector_shape(table.z_rows or table.joint_rows, latent_size)
+        self.z_layers = stack(table.z_rows, self.z_shape)
+        x_out, z_out = shape_out(self.x_layers, self.x_shape), shape_out(self.z_layers, self.z_shape)
+        if x_out[1:] != z_out[1:]:
+            raise PartMismatch(f"D(x) ends in {x_out} and D(z) in {z_out}, which cannot be concatenated")
+        self.joint_size = x_out[0] + z_out[0] + self.embedding_size
+        self.joint = stack(table.joint_rows, (self.joint_size, *x_out[1:]), classes)
+        rows = (*table.x_rows, *table.z_rows, *table.joint_rows)
+        self.couples_batch = any(row.norm for row in rows)
+        self.initialise(init_std)
+
+    def forward(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return cast(Tensor, self.joint(self.features(x, z, condition))).flatten(1)  # (B, classes)
+
+    def features(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The concatenation [D(x), D(z), condition] that the joint net reads, (B, joint_size, ...)."""
+        from_x = self.x_layers(x.reshape(len(x), *self.x_shape))
+        from_z = self.z_layers(z.reshape(len(z), *self.z_shape))
+        return torch.cat([from_x, from_z, *self.embed(condition, from_x)], 1)

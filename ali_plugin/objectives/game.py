@@ -1,0 +1,61 @@
+"""What an objective is: players with parameters, and their gradients on a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ali_plugin.model import ALI
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees.
+
+    Attributes:
+        x: data (B, *data_shape), pictures in [0, 1].
+        condition: (B, condition_size), None for an unconditional model.
+        labels: class numbers (B,), None where the data have none.
+    """
+
+    x: Tensor
+    condition: Tensor | None = None
+    labels: Tensor | None = None
+
+
+class Game(ABC):
+    """An objective over a model.
+
+    The training step calls ``gradients`` once, then lets one optimiser per player follow them: all
+    players move from the same, old parameters.
+    """
+
+    def __init__(self, model: ALI) -> None:
+        self.model = model
+
+    @abstractmethod
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters of each player, by the player's name."""
+
+    @abstractmethod
+    def gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Put every player's gradient into ``.grad`` (None before) and return scalars to log, detached.
+
+        Must not synchronise with the host: return tensors, do not read them.
+        """
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Nets of the objective's own, beside the model's; they are checkpointed."""
+        return {}
+
+
+def parameters(*nets: nn.Module) -> list[nn.Parameter]:
+    """The trainable parameters of some nets, in order."""
+
+    def of(net: nn.Module) -> Iterator[nn.Parameter]:
+        return (parameter for parameter in net.parameters() if parameter.requires_grad)
+
+    return [parameter for net in nets for parameter in of(net)]

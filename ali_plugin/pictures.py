@@ -1,0 +1,46 @@
+"""Grids of pictures as PNG files."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from ali_plugin import atomic
+from ali_plugin.errors import OptionError, PartMismatch
+
+MAX_PICTURES = 4096
+
+
+def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write pictures (N, C, H, W) in [0, 1] as one PNG, row by row.
+
+    Args:
+        columns: about the square root of N if None.
+
+    Raises:
+        PartMismatch: the data are no pictures.
+        OptionError: too many for one file.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise PartMismatch(f"data of shape {tuple(images.shape[1:])} are no pictures with 1 or 3 channels")
+    if len(images) > MAX_PICTURES:
+        raise OptionError(f"{len(images)} pictures are too many for one PNG (at most {MAX_PICTURES}); "
+                          "write a .safetensors file")  # fmt: skip
+    # Small pictures are enlarged so that a person sees them.
+    zoom = max(1, 64 // images.shape[-1])
+    grid = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns or ceil(sqrt(len(images))), padding=1)
+    pixels = grid.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    atomic.write_with(path, lambda temporary: picture.save(temporary, "PNG"))
+
+
+def side_by_side(left: Tensor, right: Tensor) -> Tensor:
+    """Alternate two batches (N, C, H, W): odd columns of a grid show the left ones, even columns the right."""
+    return torch.stack([left.cpu(), right.cpu()], 1).flatten(0, 1)  # (2N, C, H, W)

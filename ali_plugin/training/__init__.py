@@ -1,0 +1,1 @@
+"""Training: config, batches, the step, the loop, checkpoints, callbacks."""

@@ -1,0 +1,28 @@
+"""What may watch a run: progress bars, logs, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ali_plugin.training.trainer import Trainer
+
+
+class Callback:
+    """Override what is of interest. Callbacks are called in order, on the process that writes."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Before the first step; ``trainer.step`` is not 0 in a continued run."""
+
+    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        """Every ``log_every`` steps: losses averaged since the last call, images_per_second, step, epoch."""
+
+    def on_sample(self, trainer: Trainer) -> None:
+        """Every ``sample_every`` steps and at the end."""
+
+    def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
+        """After a checkpoint is complete on disk."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        """After the last step, also of an interrupted run, when everything is saved."""

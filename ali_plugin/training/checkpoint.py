@@ -1,0 +1,124 @@
+"""Checkpoints: the full state of a run as safetensors and JSON, complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ali_plugin import atomic
+from ali_plugin.config import read_text
+from ali_plugin.errors import ConfigError, FolderError, WeightsError
+from ali_plugin.training.batches import Batches
+from ali_plugin.training.step import TrainingStep
+
+TENSORS, NUMBERS = "state.safetensors", "state.json"
+FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands: the numbers of a checkpoint."""
+
+    step: int
+    epoch: int
+    index: int
+    seconds: float
+    average_updates: int = 0
+
+
+def save(run: Path, step: TrainingStep, batches: Batches, done: int, seconds: float, keep: int) -> Path:
+    """Write a checkpoint under a temporary name, sync it, rename it; then drop all but the last ``keep``.
+
+    Raises:
+        FolderError: the disk is full, say; earlier checkpoints are as they were.
+    """
+    target = run / FOLDER / f"step-{done:09d}"
+    temporary = target.with_name(f".{target.name}.partial")
+    updates = step.average.updates if step.average else 0
+    position = Position(done, batches.epoch, batches.index, seconds, updates)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(step).items()}
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        atomic.write_with(temporary / TENSORS, lambda path: save_file(tensors, path))
+        atomic.write(temporary / NUMBERS, json.dumps(asdict(position)) + "\n")
+        if target.exists():  # a run that was continued from an earlier checkpoint
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+        atomic.sync(target.parent)
+    except (OSError, SafetensorError) as error:
+        raise FolderError(f"cannot write the checkpoint {target}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for old in found(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def found(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted((run / FOLDER).glob("step-*"))
+
+
+def load(path: Path, step: TrainingStep, batches: Batches) -> Position:
+    """Put a checkpoint's state into a freshly built step.
+
+    Raises:
+        ConfigError, WeightsError: it is damaged or of another model.
+    """
+    try:
+        position = Position(**json.loads(read_text(path / NUMBERS)))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path / NUMBERS} is damaged ({error}); remove {path} to use an older one") from error
+    try:
+        saved = load_file(path / TENSORS)
+        _restore(step, saved, position)
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be continued from ({error}); remove it to use an older one") from error
+    batches.seek(position.epoch, position.index)
+    return position
+
+
+def state(step: TrainingStep) -> dict[str, Tensor]:
+    """Every tensor of a run: nets, averages, optimisers, random generators."""
+    tensors = {f"model.{name}": tensor for name, tensor in step.game.model.state_dict().items()}
+    for name, net in step.game.modules().items():
+        tensors |= {f"game.{name}.{key}": tensor for key, tensor in net.state_dict().items()}
+    if step.average:
+        tensors |= {f"average.{name}": tensor for name, tensor in step.average.weights.items()}
+    for player, optimiser in step.optimisers.items():
+        for i, slots in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{player}.{i}.{slot}": tensor for slot, tensor in slots.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def _restore(step: TrainingStep, saved: dict[str, Tensor], position: Position) -> None:
+    step.game.model.load_state_dict(_below(saved, "model."), strict=True)
+    for name, net in step.game.modules().items():
+        net.load_state_dict(_below(saved, f"game.{name}."), strict=True)
+    if step.average:
+        step.average.load(_below(saved, "average."), position.average_updates)
+    for player, optimiser in step.optimisers.items():
+        slots: dict[int, dict[str, Any]] = {}
+        for key, tensor in _below(saved, f"optimiser.{player}.").items():
+            number, slot = key.split(".", 1)
+            slots.setdefault(int(number), {})[slot] = tensor
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
+    torch.set_rng_state(saved["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in saved:
+        torch.cuda.set_rng_state(saved["random.cuda"])
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

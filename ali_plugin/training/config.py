@@ -1,0 +1,123 @@
+"""What a training run is: every choice, checked, as train_config.json keeps it. No torch here."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ali_plugin.config import read_text
+from ali_plugin.errors import ConfigError, OptionError
+from ali_registry import Architecture, Registry
+
+TRAIN_CONFIG_NAME = "train_config.json"
+RESUMABLE = {"epochs", "steps", "device", "checkpoint_every", "sample_every", "log_every", "keep"}
+"""What may differ when a run is continued; anything else would make another run of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The choices of one run.
+
+    Attributes:
+        encoder, decoder, discriminator: parts in place of the architecture's.
+        epochs, steps: length; one of them is set, the other None.
+        ema: decay per step of the averaged weights that are saved as the model, None for the plain ones.
+        seed: of everything random in the run.
+        log_every, sample_every, checkpoint_every: in steps.
+        keep: how many of the last checkpoints stay.
+    """
+
+    architecture: str
+    dataset: str
+    encoder: str | None = None
+    decoder: str | None = None
+    discriminator: str | None = None
+    latent_size: int | None = None
+    data_dir: str | None = None
+    objective: str = "ali"
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int = 100
+    lr: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    ema: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    log_every: int = 50
+    sample_every: int = 500
+    checkpoint_every: int = 1000
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size"):
+            _positive(name, getattr(self, name))
+        _positive("lr", self.lr)
+        if (self.epochs is None) == (self.steps is None):
+            raise OptionError("the length of a run is either --epochs or --steps, one of them")
+        _positive("epochs", self.epochs)
+        _positive("steps", self.steps)
+        for name in ("beta1", "beta2", "ema"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise OptionError(f"--{name} is {value}, it has to be at least 0 and below 1")
+        if not 0 <= self.seed < 1 << 63:
+            raise OptionError(f"--seed is {self.seed}, it has to be from 0 to 2^63 - 1")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_file(cls, path: Path) -> TrainConfig:
+        """Read train_config.json; ConfigError where it is missing, damaged or of another version."""
+        try:
+            raw = json.loads(read_text(path))
+            if not isinstance(raw, dict):
+                raise ConfigError(f"{path} holds a {type(raw).__name__}, not an object")
+            return cls(**raw)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ConfigError(f"{path} is no training config of this version: {error}") from error
+
+
+def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
+    """Fill what the options leave open (None) from the architecture's recipe.
+
+    Raises:
+        UnknownName: nothing registers the architecture.
+        OptionError: a value that cannot be.
+    """
+    recipe = registry.get(Architecture, options["architecture"]).training
+    chosen = {name: value for name, value in options.items() if value is not None}
+    defaults = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    if "steps" in chosen:
+        del defaults["epochs"]
+    known = {f.name for f in fields(TrainConfig)}
+    return TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
+
+
+def continued(saved: TrainConfig, options: dict[str, Any]) -> TrainConfig:
+    """The saved config of a run, with the options that a continued run may change.
+
+    Raises:
+        OptionError: an option contradicts the run.
+    """
+    changed = {name: value for name, value in options.items() if value is not None and value != getattr(saved, name)}
+    if refused := sorted(set(changed) - RESUMABLE):
+        name = refused[0]
+        raise OptionError(
+            f"the run was started with {name} {getattr(saved, name)!r}, not {changed[name]!r}; leave the option "
+            "out to continue it, or start another run with another --out"
+        )
+    if "steps" in changed:
+        changed.setdefault("epochs", None)
+    elif "epochs" in changed:
+        changed["steps"] = None
+    return replace(saved, **changed)
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be positive")

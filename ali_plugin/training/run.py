@@ -1,0 +1,79 @@
+"""Start or continue a run from options, and say beforehand what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ali_plugin.datasets import load_split
+from ali_plugin.devices import resolve_device
+from ali_plugin.errors import FolderError
+from ali_plugin.training.batches import count_batches
+from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
+from ali_plugin.training.pictures import PictureSaver
+from ali_plugin.training.trainer import Trainer, build_model, refuse_used
+from ali_registry import Objective, Registry, default_registry
+
+
+def prepare(
+    options: dict[str, Any],
+    out: Path,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    registry: Registry | None = None,
+) -> Trainer:
+    """A trainer for these options, ready to ``run()``.
+
+    Args:
+        options: fields of ``TrainConfig``; what is absent or None comes from the architecture's recipe, or
+            from the run that is continued.
+
+    Raises:
+        ALIError: see ``TrainConfig``, ``Trainer``.
+    """
+    registry = registry or default_registry()
+    config = _config(options, out, resume, registry)
+    trainer = Trainer(config, out, resume=resume, callbacks=callbacks, registry=registry)
+    if len(trainer.model.config.data_shape) == 3:
+        trainer.callbacks.append(PictureSaver(trainer.load_split("validation")))
+    return trainer
+
+
+def plan(options: dict[str, Any], out: Path, resume: bool, registry: Registry | None = None) -> dict[str, Any]:
+    """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file."""
+    registry = registry or default_registry()
+    config = _config(options, out, resume, registry)
+    if not resume:
+        refuse_used(out)
+    device = resolve_device(config.device)
+    registry.get(Objective, config.objective)
+    with torch.device("meta"):
+        model = build_model(config, registry)
+    folder = None if config.data_dir is None else Path(config.data_dir)
+    split = load_split(config.dataset, "train", data_dir=folder, data_shape=model.config.data_shape, registry=registry)
+    steps_per_epoch = count_batches(len(split), config.batch_size)
+    return {
+        "config": asdict(config),
+        "out": str(out),
+        "device": str(device),
+        "samples": len(split),
+        "steps": config.steps or (config.epochs or 0) * steps_per_epoch,
+        "parameters": {
+            kind: sum(parameter.numel() for parameter in model.part(kind).parameters()) for kind in model.config.parts
+        },
+        "notes": list(split.notes),
+    }
+
+
+def _config(options: dict[str, Any], out: Path, resume: bool, registry: Registry) -> TrainConfig:
+    if not resume:
+        return configure(options, registry)
+    if not (out / TRAIN_CONFIG_NAME).is_file():
+        raise FolderError(f"{str(out)!r} is no run that could be continued; start it without --resume")
+    return continued(TrainConfig.from_file(out / TRAIN_CONFIG_NAME), options)

@@ -1,0 +1,235 @@
+"""The training loop and the run folder that it keeps."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ali_plugin import atomic, model_folder
+from ali_plugin.compose import compose
+from ali_plugin.config import PARTS
+from ali_plugin.datasets import load_split
+from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.devices import resolve_device
+from ali_plugin.errors import FolderError, TrainingDiverged
+from ali_plugin.model import ALI
+from ali_plugin.objectives.game import Game
+from ali_plugin.training import checkpoint
+from ali_plugin.training.batches import Batches, to_unit
+from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
+from ali_plugin.training.step import TrainingStep
+from ali_registry import Objective, Registry, default_registry
+
+METRICS_NAME = "metrics.jsonl"
+MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        steps: of the whole run; seconds and images_per_second likewise, pictures and checkpoints included.
+        interrupted: it was stopped before its last step and can be continued.
+    """
+
+    path: str
+    steps: int
+    seconds: float
+    images_per_second: float
+    interrupted: bool
+
+
+class Trainer:
+    """One run: built from its config, it trains until its last step or until ``stop`` is called."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        *,
+        resume: bool = False,
+        callbacks: Sequence[Callback] = (),
+        registry: Registry | None = None,
+    ) -> None:
+        """Build the run.
+
+        Raises:
+            FolderError: ``out`` is in use, or there is nothing in it to continue.
+            ALIError: whatever else the config names that does not exist or does not fit.
+        """
+        self.config, self.out, self.callbacks = config, out, list(callbacks)
+        self.registry = registry or default_registry()
+        if not resume:
+            refuse_used(out)
+        device = resolve_device(config.device)
+        torch.manual_seed(config.seed)
+        with device:
+            self.model = build_model(config, self.registry)
+        train_split = self.load_split("train")
+        self.batches = Batches(train_split, config.batch_size, config.seed, device)
+        initialise_output(self.model, train_split)
+        game: Game = self.registry.get(Objective, config.objective).load()(self.model)
+        self.training_step = TrainingStep(game, config)
+        self.step, self.seconds, self.notes = 0, 0.0, train_split.notes
+        self.total_steps = config.steps or (config.epochs or 0) * self.batches.steps_per_epoch
+        self._stopping = False
+        self._pending: list[dict[str, Tensor]] = []
+        self._shown: ALI | None = None
+        if resume:
+            self._continue()
+
+    def load_split(self, split: Split) -> DataSplit:
+        """A split of the run's dataset."""
+        folder = None if self.config.data_dir is None else Path(self.config.data_dir)
+        return load_split(
+            self.config.dataset,
+            split,
+            data_dir=folder,
+            data_shape=self.model.config.data_shape,
+            registry=self.registry,
+        )
+
+    def run(self) -> TrainResult:
+        """Train to the end.
+
+        Raises:
+            TrainingDiverged: a figure became NaN or infinite; the last good checkpoint stays.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
+        self._call("on_start")
+        self._clock = time.perf_counter()
+        while self.step < self.total_steps and not self._stopping:
+            self._pending.append(self.training_step(self.batches.next()))
+            self.step += 1
+            self._duties()
+        if self._pending:
+            self._log()
+        if not self._has_checkpoint():
+            self._checkpoint()
+        self._call("on_end")
+        rate = self.step * self.config.batch_size / max(self.seconds, 1e-9)
+        return TrainResult(str(self.out), self.step, self.seconds, rate, self.step < self.total_steps)
+
+    def stop(self) -> None:
+        """End the run after the present step, saved so that it can be continued."""
+        self._stopping = True
+
+    def averaged_model(self) -> ALI:
+        """A copy of the model in eval mode with the weights that the run publishes: averaged, if asked for."""
+        if self._shown is None:
+            self._shown = copy.deepcopy(self.model).eval()
+        average = self.training_step.average
+        self._shown.load_state_dict(average.weights if average else self.model.state_dict())
+        return self._shown
+
+    def _duties(self) -> None:
+        if self.step % self.config.log_every == 0:
+            self._log()
+        if self.step % self.config.sample_every == 0:
+            self._call("on_sample")
+        if self.step % self.config.checkpoint_every == 0:
+            self._checkpoint()
+
+    def _tick(self) -> float:
+        now = time.perf_counter()
+        passed, self._clock = now - self._clock, now
+        self.seconds += passed
+        return passed
+
+    def _log(self) -> None:
+        """Read the figures of the steps since the last call: the one place where the host waits for them."""
+        names = list(self._pending[0])
+        table = torch.stack([torch.stack([row[name].float() for name in names]) for row in self._pending]).cpu()
+        steps, self._pending = len(self._pending), []
+        broken = (~table.isfinite()).nonzero()
+        if len(broken):
+            row, column = (int(i) for i in broken[0])
+            last = checkpoint.found(self.out)
+            raise TrainingDiverged(
+                self.step - steps + row + 1,
+                names[column],
+                float(table[row, column]),
+                str(last[-1]) if last else None,
+            )
+        figures = dict(zip(names, table.mean(0).tolist(), strict=True))
+        passed = self._tick()
+        figures |= {
+            "step": self.step,
+            "epoch": self.step / self.batches.steps_per_epoch,
+            "seconds": self.seconds,
+            "images_per_second": steps * self.config.batch_size / max(passed, 1e-9),
+        }
+        with (self.out / METRICS_NAME).open("a") as file:
+            file.write(json.dumps(figures) + "\n")
+        self._call("on_log", figures)
+
+    def _checkpoint(self) -> None:
+        if self._pending:
+            self._log()  # so that no state is saved after a loss that was not finite
+        self._refuse_broken_weights()
+        self._tick()
+        path = checkpoint.save(self.out, self.training_step, self.batches, self.step, self.seconds, self.config.keep)
+        model_folder.save(self.averaged_model(), self.out)
+        self._call("on_checkpoint", path)
+
+    def _refuse_broken_weights(self) -> None:
+        total = torch.stack([parameter.detach().float().sum() for parameter in self.model.parameters()]).sum()
+        if not math.isfinite(total.item()):
+            last = checkpoint.found(self.out)
+            raise TrainingDiverged(self.step, "the weights", float("nan"), str(last[-1]) if last else None)
+
+    def _has_checkpoint(self) -> bool:
+        return any(path.name == f"step-{self.step:09d}" for path in checkpoint.found(self.out))
+
+    def _continue(self) -> None:
+        saved = checkpoint.found(self.out)
+        if not saved:
+            raise FolderError(f"{str(self.out)!r} has no checkpoint to continue from; start it without --resume")
+        position = checkpoint.load(saved[-1], self.training_step, self.batches)
+        self.step, self.seconds = position.step, position.seconds
+        _forget_later_metrics(self.out / METRICS_NAME, self.step)
+
+    def _call(self, event: str, *arguments: object) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *arguments)
+
+
+def refuse_used(out: Path) -> None:
+    """Raise FolderError if ``out`` is not free for a new run."""
+    if out.is_dir() and any(out.iterdir()):
+        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
+    if out.exists() and not out.is_dir():
+        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
+
+
+def build_model(config: TrainConfig, registry: Registry) -> ALI:
+    """The untrained model of a run."""
+    parts = {kind: getattr(config, kind) for kind in PARTS}
+    chosen = compose(config.architecture, parts=parts, latent_size=config.latent_size, registry=registry)
+    return ALI.from_config(chosen, registry)
+
+
+def initialise_output(model: ALI, split: DataSplit) -> None:
+    """Give the decoder the data's mean, if it can start from it (paper.md section 3)."""
+    initialise = getattr(model.part("decoder"), "initialise_output", None)
+    if isinstance(model.part("decoder"), nn.Module) and callable(initialise):
+        first = to_unit(torch.from_numpy(split.data[:MEAN_OVER].copy()))
+        initialise(first.mean(0).to(next(model.parameters()).device))
+
+
+def _forget_later_metrics(path: Path, step: int) -> None:
+    """Drop the lines of steps that will be made again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        atomic.write(path, "".join(line for line in lines if json.loads(line)["step"] <= step))

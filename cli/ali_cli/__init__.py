@@ -1,0 +1,1 @@
+"""The command line of ali-plugin: one module per command, no logic of its own."""

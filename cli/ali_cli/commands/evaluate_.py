@@ -1,0 +1,43 @@
+"""ali evaluate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ali_cli.settings import data_options, device_option, json_option, print_json, print_table, seed_option
+
+
+@click.command(epilog="\b\nExamples:\n  ali evaluate runs/fashion\n"
+                      "  ali evaluate runs/fashion --metric reconstruction --json")  # fmt: skip
+@click.argument("model")
+@click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "
+              "[default: reconstruction, representation]")  # fmt: skip
+@data_options
+@seed_option
+@device_option
+@json_option
+def command(
+    model: str,
+    metrics: tuple[str, ...],
+    dataset: str | None,
+    data_dir: str | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Measure MODEL on held-out data of its dataset."""
+    from ali_plugin.evaluation.context import Context
+    from ali_plugin.evaluation.evaluate import evaluate
+    from ali_plugin.inputs import dataset_of
+    from ali_plugin.tasks import load_model
+
+    loaded = load_model(model, device)
+    name, folder = dataset_of(loaded, model, dataset, Path(data_dir) if data_dir else None)
+    figures = evaluate(Context(loaded, name, folder, seed), metrics or ("reconstruction", "representation"))
+    if as_json:
+        print_json({"model": model, "dataset": name, "metrics": figures})
+        return
+    rows = [(metric, key, f"{value:.4g}") for metric, found in figures.items() for key, value in found.items()]
+    print_table(f"{model} on {name}", ["metric", "figure", "value"], rows, right=["value"])

@@ -1,0 +1,84 @@
+"""ali show"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import click
+
+from ali_cli.settings import json_option, print_json, print_table
+from ali_registry import Architecture, Entry, UnknownName, default_registry
+
+
+@click.command(epilog="\b\nExamples:\n  ali show fashion\n  ali show cifar10 --json\n  ali show fashion-mini")
+@click.argument("name")
+@json_option
+def command(name: str, as_json: bool) -> None:
+    """Show what is registered as NAME; an architecture with its layers, shapes and parameter counts."""
+    entries = [entry for entry in default_registry().entries() if entry.record.name == name]
+    if not entries:
+        raise _unknown(name)
+    architectures = [entry for entry in entries if isinstance(entry.record, Architecture)]
+    if architectures:
+        _show_architecture(architectures[0], as_json)
+    elif as_json:
+        print_json([_plain(entry) for entry in entries])
+    else:
+        for entry in entries:
+            shown = _plain(entry)
+            print_table(f"{entry.record.kind} {name}", ["what", "value"], shown.items())
+
+
+def _unknown(name: str) -> UnknownName:
+    import difflib
+
+    names = sorted({entry.record.name for entry in default_registry().entries()})
+    return UnknownName("name", name, offers=[repr(n) for n in difflib.get_close_matches(name, names)])
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    values = {f.name: getattr(entry.record, f.name) for f in fields(entry.record)}
+    values = {key: value if isinstance(value, int | float | list | tuple | None) else str(value)
+              for key, value in values.items() if value not in (None, "")}  # fmt: skip
+    return {"kind": entry.record.kind, **values, "distribution": entry.origin.distribution}
+
+
+def _show_architecture(entry: Entry, as_json: bool) -> None:
+    from ali_plugin.describe import describe_architecture
+
+    record = entry.record
+    assert isinstance(record, Architecture)
+    lines = describe_architecture(record.name)
+    totals: dict[str, int] = {}
+    for line in lines:
+        totals[line.part] = totals.get(line.part, 0) + line.parameters
+    if as_json:
+        shown = {**asdict(record), "distribution": entry.origin.distribution}
+        print_json({**shown, "parameters": totals, "layers": [asdict(line) for line in lines]})
+        return
+    click.echo(f"{record.name}: {record.summary}\nreference: {record.reference}")
+    click.echo(f"data {'x'.join(map(str, record.data_shape))}, latent {record.latent_size}, recipe: {_recipe(record)}")
+    for part, total in totals.items():
+        rows = [
+            (
+                line.operation,
+                line.maps or "",
+                "BN" if line.norm else "",
+                f"{line.dropout:g}" if line.dropout else "",
+                line.activation.replace("identity", ""),
+                line.bias,
+                "x".join(map(str, line.shape)),
+                f"{line.parameters:,}",
+            )
+            for line in lines
+            if line.part == part
+        ]
+        click.echo()
+        columns = ["layer", "maps", "norm", "drop", "nonlinearity", "bias", "output", "parameters"]
+        print_table(f"{part}, {total:,} parameters", columns, rows, right=["maps", "parameters"])
+
+
+def _recipe(record: Architecture) -> str:
+    recipe = asdict(record.training)
+    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)

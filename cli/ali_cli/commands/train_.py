@@ -1,0 +1,120 @@
+"""ali train"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ali_cli.progress import training_progress
+from ali_cli.settings import json_option, note, print_json, print_table, settings
+
+if TYPE_CHECKING:
+    from ali_plugin.training.trainer import Trainer
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  ali train
+  ali train --arch fashion --dataset fashion-mnist --data-dir data --epochs 30
+  ali train --arch fashion --dataset image-folder --data-dir my-pictures
+  ali train --resume --epochs 160
+"""
+)
+@click.option("--arch", "architecture", help="Architecture. [default: fashion]")
+@click.option("--encoder", help="Encoder in place of the architecture's.")
+@click.option("--decoder", help="Decoder in place of the architecture's.")
+@click.option("--discriminator", help="Discriminator in place of the architecture's.")
+@click.option("--latent-size", type=int, help="Size of z in place of the architecture's.")
+@click.option("--dataset", help="Dataset. [default: the architecture's]")
+@click.option("--data-dir", help="Folder of the dataset's files.")
+@click.option("--objective", help="What the players play. [default: ali]")
+@click.option("--epochs", type=int, help="Length, in passes over the data. [default: the architecture's]")
+@click.option("--steps", type=int, help="Length, in steps.")
+@click.option("--batch-size", type=int, help="Samples per step. [default: the architecture's]")
+@click.option("--lr", type=float, help="Learning rate of Adam. [default: the architecture's]")
+@click.option("--beta1", type=float, help="Adam's beta1. [default: the architecture's]")
+@click.option("--beta2", type=float, help="Adam's beta2. [default: the architecture's]")
+@click.option("--ema", type=float, help="Publish averaged weights with this decay per step.")
+@click.option("--seed", type=int, help="Same seed, same device: same weights. [default: 0]")
+@click.option("--device", help="cpu, cuda, cuda:1, mps. [default: a GPU if present]")
+@click.option("--log-every", type=int, help="Steps between log lines. [default: 50]")
+@click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
+@click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/ARCH]")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
+@json_option
+def command(out: Path | None, resume: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Train a model.
+
+    The run folder gets the model (config.json, model.safetensors), samples.png, reconstructions.png,
+    metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
+    """
+    from ali_plugin.training.run import plan, prepare
+
+    architecture = options["architecture"] or "fashion"
+    out = out or Path("runs") / architecture
+    if not resume:
+        options["architecture"] = architecture
+    if dry_run:
+        _print_plan(plan(options, out, resume), as_json)
+        return
+    trainer = prepare(options, out, resume=resume, callbacks=training_progress(settings().verbosity))
+    for line in trainer.notes:
+        note(line)
+    with _interruptible(trainer):
+        result = trainer.run()
+    if result.interrupted:
+        note(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
+    if as_json:
+        print_json(asdict(result))
+    else:
+        click.echo(
+            f"{result.path}: {result.steps} steps, {result.seconds:.0f} s, {result.images_per_second:.0f} images/s"
+        )
+    if result.interrupted:
+        sys.exit(130)
+
+
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """The first Ctrl-C or termination ends the run after its step; the next one ends the program."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        trainer.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _continuation(out: Path) -> str:
+    given = [word for word in sys.argv[1:] if word != "--resume"]
+    if "--out" not in given and not any(word.startswith("--out=") for word in given):
+        given += ["--out", str(out)]
+    return shlex.join(["ali", *given, "--resume"])
+
+
+def _print_plan(made: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    rows = [(name, value) for name, value in made["config"].items() if value is not None]
+    rows += [(name, made[name]) for name in ("out", "device", "samples", "steps")]
+    rows += [(f"{kind} parameters", f"{count:,}") for kind, count in made["parameters"].items()]
+    print_table("Would train (nothing is written)", ["what", "value"], rows)
+    for line in made["notes"]:
+        note(line)

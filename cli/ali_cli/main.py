@@ -1,0 +1,110 @@
+"""The program ``ali``: finds commands by name, imports the one that is run, turns errors into one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from ali_cli.settings import Settings, global_options
+from ali_registry import ALIError, Command, default_registry
+
+# Name -> the line that ``ali --help`` shows, so that help imports no command.
+COMMANDS = {
+    "train": "Train a model.",
+    "sample": "Draw samples of a model into a picture.",
+    "reconstruct": "Show originals and their reconstructions side by side.",
+    "interpolate": "Show paths between pictures through the latent space.",
+    "encode": "Write the latents of pictures or of a dataset.",
+    "evaluate": "Measure a model.",
+    "export": "Write a model folder that is ready to publish.",
+    "list": "List what is registered, and by which distribution.",
+    "show": "Show one registered thing; an architecture layer by layer.",
+    "plugins": "List the plugins, healthy and broken.",
+}
+
+
+class AliGroup(click.Group):
+    """Built-in commands by name, then those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        plugged = [entry.record.name for entry in default_registry().entries("command")]
+        return [*COMMANDS, *(name for name in plugged if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"ali_cli.commands.{cmd_name.replace('-', '_')}_")
+            command: click.Command = module.command
+        elif any(entry.record.name == cmd_name for entry in default_registry().entries("command")):
+            command = default_registry().get(Command, cmd_name).load()()
+        else:
+            return None
+        if not any(parameter.name == "debug" for parameter in command.params):
+            command.params.extend(global_options())
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2)
+            offer = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"{error.message.rstrip('.')}.{offer}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        plugged = {entry.record.name: entry.record.summary for entry in default_registry().entries("command")}
+        with formatter.section("Commands"):
+            formatter.write_dl(list({**plugged, **COMMANDS}.items()))
+
+
+@click.group(cls=AliGroup, params=global_options(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ali-plugin", prog_name="ali")
+def cli() -> None:
+    """Adversarially learned inference: generative models that can also infer.
+
+    \b
+    Examples:
+      ali train                            a minute on a CPU, on embedded pictures
+      ali sample runs/fashion --out new.png
+      ali list architecture
+    """
+
+
+def main() -> None:
+    """Run ``ali``. Errors are one line on stderr: exit code 1, or 2 for wrong usage."""
+    kept = Settings()
+    try:
+        sys.exit(_run(kept))
+    except ALIError as error:
+        if kept.debug:
+            raise
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader of a pipe has seen enough
+    except Exception as error:
+        if kept.debug:
+            raise
+        _fail(f"{type(error).__name__}: {error} (this is a bug; --debug shows where)")
+
+
+def _run(kept: Settings) -> Any:
+    try:
+        return cli.main(obj=kept, prog_name="ali", standalone_mode=False)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+
+
+def _fail(text: str, code: int = 1) -> None:
+    click.echo(f"error: {' '.join(text.split())}", err=True)
+    sys.exit(code)

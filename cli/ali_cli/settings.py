@@ -1,0 +1,105 @@
+"""Options that every command has, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+WIDE = 240  # columns, so that piped tables are not folded
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Settings:
+    """What the options of every command say."""
+
+    debug: bool = False
+    verbosity: int = 0
+
+
+def settings() -> Settings:
+    """Those of the running command."""
+    found: Settings = click.get_current_context().find_root().ensure_object(Settings)
+    return found
+
+
+def _keep(name: str, change: int = 0) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
+        kept = context.find_root().ensure_object(Settings)
+        if name == "debug":
+            kept.debug = kept.debug or value
+        else:
+            kept.verbosity += change * value
+
+    return keep
+
+
+def global_options() -> list[click.Option]:
+    """Fresh option objects for one command."""
+    return [
+        click.Option(["-v", "--verbose"], count=True, expose_value=False, callback=_keep("verbosity", 1),
+                     help="Say more."),
+        click.Option(["-q", "--quiet"], count=True, expose_value=False, callback=_keep("verbosity", -1),
+                     help="Say less: no progress."),
+        click.Option(["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=_keep("debug"),
+                     help="Show the traceback of an error."),
+    ]  # fmt: skip
+
+
+def json_option(function: F) -> F:
+    """--json, passed as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def device_option(function: F) -> F:
+    """--device."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="cpu, cuda, cuda:1, mps; auto takes a GPU if present.",
+    )(function)
+
+
+def data_options(function: F) -> F:
+    """--dataset and --data-dir, for commands that take held-out data."""
+    function = click.option("--data-dir", type=click.Path(), help="Folder of the dataset's files.")(function)
+    return click.option("--dataset", help="Take data from this dataset instead of the model's own.")(function)
+
+
+def seed_option(function: F) -> F:
+    """--seed."""
+    return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn.")(
+        function
+    )
+
+
+def note(text: str) -> None:
+    """Tell the person something on stderr, unless quiet."""
+    if settings().verbosity >= 0:
+        click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """A result for programs, on stdout."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()
+) -> None:
+    """A result for people: a table as wide as the terminal, or as it needs to be where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)

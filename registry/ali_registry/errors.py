@@ -1,0 +1,38 @@
+"""The errors of the registry, under the one base class of the whole library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ALIError(Exception):
+    """Base of every exception that the library raises on purpose. Its text is one readable line."""
+
+
+class UnknownName(ALIError):
+    """No plugin registers this name; the text offers the closest names and where each comes from."""
+
+    def __init__(self, kind: str, name: str, *, offers: Sequence[str], reasons: Sequence[str] = ()) -> None:
+        self.kind, self.name = kind, name
+        offer = f"; did you mean {', '.join(offers)}?" if offers else f"; see `ali list {kind}`"
+        because = "".join(f" ({reason})" for reason in reasons)
+        super().__init__(f"unknown {kind} {name!r}{offer}{because}")
+
+
+class DuplicateName(ALIError):
+    """Two plugins register one name for the same kind, so that neither can be meant."""
+
+    def __init__(self, kind: str, name: str, origins: Sequence[str]) -> None:
+        self.kind, self.name, self.origins = kind, name, tuple(origins)
+        super().__init__(
+            f"{kind} {name!r} is registered by {' and by '.join(origins)}; uninstall one of them, or choose "
+            "with ALI_PLUGINS=NAME[,NAME] which plugins load"
+        )
+
+
+class InvalidRecord(ALIError):
+    """A plugin registers something that is not a sound record of its kind."""
+
+
+class MissingPart(ALIError):
+    """A record names code that cannot be imported."""

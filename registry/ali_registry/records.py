@@ -1,0 +1,181 @@
+"""What a plugin registers: plain records, so that listing names never imports torch."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ali_registry.errors import InvalidRecord, MissingPart
+
+Builder = Callable[..., Any] | str
+"""A callable, or "package.module:attribute", imported when it is first used."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A named thing that a plugin offers.
+
+    Attributes:
+        name: lower case letters, digits and ``-_.``, at most 64 characters.
+        summary: one line for ``ali list``.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InvalidRecord(f"{self.kind} name {self.name!r} is not made of a-z, 0-9, '-', '_' and '.'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buildable(Record):
+    """A record with code behind it."""
+
+    build: Builder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.build) and not (isinstance(self.build, str) and ":" in self.build):
+            raise InvalidRecord(
+                f"{self.kind} {self.name!r}: build is {self.build!r}, neither a callable nor 'module:attribute'"
+            )
+
+    def load(self) -> Callable[..., Any]:
+        """Return the callable, importing it where it was given as text.
+
+        Raises:
+            MissingPart: the module or the attribute does not exist.
+        """
+        if callable(self.build):
+            return self.build
+        module, _, attribute = self.build.partition(":")
+        try:
+            loaded = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {self.build!r}: {error}") from error
+        if not callable(loaded):
+            raise MissingPart(f"{self.kind} {self.name!r}: {self.build!r} is not callable")
+        return loaded  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Buildable):
+    """One of the three nets. ``build(data_shape=, latent_size=, **arguments)`` returns an ``nn.Module``.
+
+    Attributes:
+        data_shape: the data it takes, as (channels, height, width) or (features,); None for a free size.
+        latent_size: the latent it takes, None for any.
+        conditional: it also accepts ``condition_size`` (and its module a condition of that size).
+        arguments: further keyword arguments of ``build`` with their defaults, all JSON values.
+    """
+
+    data_shape: tuple[int | None, ...] | None = None
+    latent_size: int | None = None
+    conditional: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Encoder(Part):
+    """q(z|x): module(x (B, *data_shape)) -> a posterior over z, or z (B, latent) if deterministic."""
+
+    kind = "encoder"
+
+
+class Decoder(Part):
+    """p(x|z): module(z (B, latent)) -> x (B, *data_shape), or a distribution over x."""
+
+    kind = "decoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discriminator(Part):
+    """D(x, z): module(x, z) -> logits (B, classes), positive for pairs of the encoder.
+
+    Attributes:
+        multiclass: ``build`` also accepts ``classes``, the number of real classes K (section 4.3).
+    """
+
+    kind = "discriminator"
+    multiclass: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDefaults:
+    """The published recipe of an architecture: what ``ali train`` does when no option says otherwise."""
+
+    dataset: str
+    batch_size: int = 100
+    epochs: int = 100
+    lr: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    ema: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Record):
+    """A named triple of parts that fit, with its data shape, latent size, recipe and source."""
+
+    kind = "architecture"
+    encoder: str
+    decoder: str
+    discriminator: str
+    data_shape: tuple[int, ...]
+    latent_size: int
+    training: TrainingDefaults
+    reference: str = ""
+    condition_size: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Buildable):
+    """``build(split=, data_dir=, data_shape=)`` returns an ``ali_plugin.datasets.DataSplit``.
+
+    Attributes:
+        data_shape: the shape of a sample, None if it is fitted to the architecture.
+        needs_data_dir: the data cannot be had without ``--data-dir``.
+    """
+
+    kind = "dataset"
+    data_shape: tuple[int, ...] | None = None
+    needs_data_dir: bool = False
+    licence: str = ""
+
+
+class Objective(Buildable):
+    """``build(model, **arguments)`` returns an ``ali_plugin.objectives.Game``."""
+
+    kind = "objective"
+
+
+class Metric(Buildable):
+    """``build(model, data, **options)`` returns a mapping of figures; see ``ali_plugin.evaluation``."""
+
+    kind = "metric"
+
+
+class Callback(Buildable):
+    """``build()`` returns an ``ali_plugin.training.Callback``."""
+
+    kind = "callback"
+
+
+class Command(Buildable):
+    """``build()`` returns a ``click.Command`` that ``ali`` shows under ``name``."""
+
+    kind = "command"
+
+
+KINDS: dict[str, type[Record]] = {
+    record.kind: record
+    for record in (
+        Encoder, Decoder, Discriminator, Architecture, Dataset, Objective, Metric, Callback, Command,
+    )
+}  # fmt: skip
