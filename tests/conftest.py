@@ -1,0 +1,58 @@
+"""What the tests share: the command line as people call it, and a small trained run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ali_cli.main import main
+
+TINY = ("--batch-size", "20", "--log-every", "5", "--sample-every", "10", "--checkpoint-every", "10", "--device", "cpu")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Ali = Callable[..., Result]
+
+
+@pytest.fixture
+def ali(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ali:
+    """Runs ``ali ARGUMENTS`` in this process."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["ali", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def program() -> list[str]:
+    """The installed program, for tests that need a process of its own."""
+    return [str(Path(sys.executable).with_name("ali"))]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a run of 30 small steps; read only."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    subprocess.run([*program(), "-q", "train", "--steps", "30", *TINY, "--out", str(out)], check=True)
+    yield out

@@ -1,0 +1,112 @@
+"""One step of Algorithm 1 against a plain reference written from the paper's losses, in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ali_plugin import ALI
+from ali_plugin.objectives.ali import ALIGame
+from ali_plugin.objectives.game import Batch
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def lively(model: ALI) -> ALI:
+    """The initial weights of 0.01 leave gradients near nothing; larger ones make the comparison mean something."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=1 / parameter[0].numel() ** 0.5)
+    return model.double().train()
+
+
+def losses(model: ALI, x: Tensor) -> tuple[Tensor, Tensor]:
+    """L_d and L_g of the paper, written down as they stand there."""
+    z = torch.randn(len(x), model.config.latent_size)
+    z_hat = model.encode(x).sample()
+    x_tilde = model.likelihood(z).sample()
+    l_q, l_p = model.discriminate(torch.cat([x, x_tilde]), torch.cat([z_hat, z])).chunk(2)
+    loss_d = softplus(-l_q).mean() + softplus(l_p).mean()
+    loss_g = softplus(l_q).mean() + softplus(-l_p).mean()
+    return loss_d, loss_g
+
+
+def reference(model: ALI, x: Tensor, seed: int) -> dict[str, Tensor]:
+    """Each player's gradient of its own loss, both at the same parameters."""
+    names = [name for name, _ in model.named_parameters()]
+    torch.manual_seed(seed)
+    loss_d, loss_g = losses(model, x)
+    of_d = torch.autograd.grad(loss_d, list(model.parameters()), retain_graph=True, allow_unused=True)
+    of_g = torch.autograd.grad(loss_g, list(model.parameters()), allow_unused=True)
+    gradients = {}
+    for name, d, g in zip(names, of_d, of_g, strict=True):
+        gradient = d if name.startswith("discriminator.") else g
+        assert gradient is not None
+        gradients[name] = gradient
+    return gradients
+
+
+@pytest.mark.parametrize(("architecture", "couples"), [("fashion", False), ("cifar10-released", False)])
+def test_gradients_are_those_of_the_paper(architecture: str, couples: bool) -> None:
+    torch.manual_seed(0)
+    model = lively(ALI.from_architecture(architecture))
+    x = torch.rand(4, *model.config.data_shape)
+    expected = reference(copy.deepcopy(model), x, seed=1)
+    game = ALIGame(model)
+    assert game.couples_batch == couples
+    torch.manual_seed(1)
+    game.gradients(Batch(x))
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-7, atol=1e-12, msg=name)
+
+
+def test_general_form_agrees_with_the_reference_too() -> None:
+    torch.manual_seed(0)
+    model = lively(ALI.from_architecture("fashion"))
+    x = torch.rand(4, 1, 28, 28)
+    expected = reference(copy.deepcopy(model), x, seed=1)
+    game = ALIGame(model)
+    game.couples_batch = True
+    torch.manual_seed(1)
+    game.gradients(Batch(x))
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-7, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_one_backward_is_finite_at_large_logits(logit: float) -> None:
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(0)
+    model = ALI.from_architecture("fashion").train()
+    discriminator = model.part("discriminator")
+    last = [module for module in discriminator.modules() if isinstance(module, nn.Conv2d)][-1]
+    assert last.bias is not None
+    nn.init.constant_(last.bias, logit)
+    ALIGame(model).gradients(Batch(torch.rand(4, 1, 28, 28)))
+    gradients = [parameter.grad for parameter in model.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient is not None and (gradient != 0).any() for gradient in gradients)
+
+
+def test_figures_are_the_losses() -> None:
+    torch.manual_seed(0)
+    model = lively(ALI.from_architecture("fashion"))
+    x = torch.rand(4, 1, 28, 28)
+    torch.manual_seed(1)
+    loss_d, loss_g = losses(copy.deepcopy(model), x)
+    torch.manual_seed(1)
+    figures = ALIGame(model).gradients(Batch(x))
+    assert figures["loss_discriminator"].item() == pytest.approx(loss_d.item(), rel=1e-5)
+    assert figures["loss_generator"].item() == pytest.approx(loss_g.item(), rel=1e-5)

@@ -1,0 +1,53 @@
+"""Help and lists stay light; nobody imports what the house forbids."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FORBIDDEN = {
+    "ali_registry": {"torch", "ali_plugin", "ali_cli"},
+    "ali_plugin": {"ali_cli"},
+}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["plugins"], ["train", "--help"], ["list", "dataset", "--json"]]
+)
+def test_light_commands_do_not_import_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom ali_cli.main import main\n"
+        f"sys.argv = ['ali', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as exit:\n    assert not exit.code, exit.code\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'huggingface_hub'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def imports_of(package: str) -> Iterator[tuple[Path, str]]:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    for path in Path(spec.origin).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            yield from ((path, name.split(".")[0]) for name in names)
+
+
+@pytest.mark.parametrize("package", sorted(FORBIDDEN))
+def test_packages_import_only_what_the_house_allows(package: str) -> None:
+    wrong = [(str(path), name) for path, name in imports_of(package) if name in FORBIDDEN[package]]
+    assert not wrong
+
+
+def test_nothing_unpickles() -> None:
+    for package in ("ali_registry", "ali_plugin", "ali_cli"):
+        assert not [path for path, name in imports_of(package) if name in {"pickle", "dill", "cloudpickle", "joblib"}]
