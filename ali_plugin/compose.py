@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -68,12 +68,12 @@ def check_fit(config: ModelConfig, registry: Registry) -> None:
     for kind, record in records.items():
         who = f"{kind} {record.name!r}"
         if not _accepts(record.data_shape, config.data_shape):
-            other = _someone_else(records, kind, "data_shape", config.data_shape) or owner
+            other = _another(records, kind, lambda other: _fits(other.data_shape, config.data_shape)) or owner
             raise PartMismatch(
                 f"{who} takes data of shape {_by(record.data_shape)}, but {other} is for {_by(config.data_shape)}"
             )
         if record.latent_size not in (None, config.latent_size):
-            other = _someone_else(records, kind, "latent_size", config.latent_size) or owner
+            other = _another(records, kind, lambda other: other.latent_size == config.latent_size) or owner
             raise PartMismatch(f"{who} has a latent of {record.latent_size}, but {other} is for {config.latent_size}")
         if config.condition_size and not record.conditional:
             raise PartMismatch(f"{who} takes no condition, but {owner} has one of size {config.condition_size}")
@@ -87,11 +87,13 @@ def _accepts(pattern: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> 
     return len(pattern) == len(shape) and all(want in (None, have) for want, have in zip(pattern, shape, strict=True))
 
 
-def _someone_else(records: Mapping[str, Part], kind: str, attribute: str, value: object) -> str | None:
-    for other, record in records.items():
-        if other != kind and getattr(record, attribute) == value:
-            return f"{other} {record.name!r}"
-    return None
+def _fits(pattern: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> bool:
+    return pattern is not None and _accepts(pattern, shape)
+
+
+def _another(records: Mapping[str, Part], kind: str, agrees: Callable[[Part], bool]) -> str | None:
+    """Another part that wants what the config says, to be named beside the one that does not."""
+    return next((f"{other} {part.name!r}" for other, part in records.items() if other != kind and agrees(part)), None)
 
 
 def _by(shape: tuple[int | None, ...] | None) -> str:

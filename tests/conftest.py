@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +51,8 @@ def program() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of 30 small steps; read only."""
     out = tmp_path_factory.mktemp("trained") / "run"
     subprocess.run([*program(), "-q", "train", "--steps", "30", *TINY, "--out", str(out)], check=True)
-    yield out
+    return out

@@ -45,7 +45,8 @@ class ALIGame(Game):
         # One pass of D over the concatenated pairs: its batch norm sees both kinds together.
         both = None if condition is None else torch.cat([condition, condition])
         outputs = model.class_logits(torch.cat([batch.x, x_leaf]), torch.cat([z_leaf, z]), both)
-        logits = pair_logit(outputs.float())  # (2B,), first those of encoder pairs
+        # Under autocast the logits come in half precision; losses are never taken there.
+        logits = pair_logit(outputs.to(torch.promote_types(outputs.dtype, torch.float32)))  # (2B,), q before p
 
         backward = self._two_backwards if self.couples_batch else self._one_backward
         torch.autograd.backward(fakes, backward(logits, (x_leaf, z_leaf)))

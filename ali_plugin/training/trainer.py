@@ -6,7 +6,8 @@ import copy
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,22 +72,28 @@ class Trainer:
         self.registry = registry or default_registry()
         if not resume:
             refuse_used(out)
-        device = resolve_device(config.device)
-        torch.manual_seed(config.seed)
-        with device:
-            self.model = build_model(config, self.registry)
-        train_split = self.load_split("train")
-        self.batches = Batches(train_split, config.batch_size, config.seed, device)
-        initialise_output(self.model, train_split)
-        game: Game = self.registry.get(Objective, config.objective).load()(self.model)
-        self.training_step = TrainingStep(game, config)
-        self.step, self.seconds, self.notes = 0, 0.0, train_split.notes
-        self.total_steps = config.steps or (config.epochs or 0) * self.batches.steps_per_epoch
+        self.device = resolve_device(config.device)
+        self.step, self.seconds = 0, 0.0
         self._stopping = False
         self._pending: list[dict[str, Tensor]] = []
         self._shown: ALI | None = None
-        if resume:
-            self._continue()
+        self._random: list[Tensor] = []
+        with self._own_randomness():
+            torch.manual_seed(config.seed)
+            self._build()
+            if resume:
+                self._continue()
+
+    def _build(self) -> None:
+        with self.device:
+            self.model = build_model(self.config, self.registry)
+        train_split = self.load_split("train")
+        self.notes = train_split.notes
+        self.batches = Batches(train_split, self.config.batch_size, self.config.seed, self.device)
+        initialise_output(self.model, train_split)
+        game: Game = self.registry.get(Objective, self.config.objective).load()(self.model)
+        self.training_step = TrainingStep(game, self.config)
+        self.total_steps = self.config.steps or (self.config.epochs or 0) * self.batches.steps_per_epoch
 
     def load_split(self, split: Split) -> DataSplit:
         """A split of the run's dataset."""
@@ -105,6 +112,10 @@ class Trainer:
         Raises:
             TrainingDiverged: a figure became NaN or infinite; the last good checkpoint stays.
         """
+        with self._own_randomness():
+            return self._run()
+
+    def _run(self) -> TrainResult:
         self.out.mkdir(parents=True, exist_ok=True)
         atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
         self._call("on_start")
@@ -120,6 +131,18 @@ class Trainer:
         self._call("on_end")
         rate = self.step * self.config.batch_size / max(self.seconds, 1e-9)
         return TrainResult(str(self.out), self.step, self.seconds, rate, self.step < self.total_steps)
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Draw from the run's own stream of random numbers, and leave the caller's as it was."""
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            if self._random:
+                torch.set_rng_state(self._random[0])
+                for state, device in zip(self._random[1:], cuda, strict=True):
+                    torch.cuda.set_rng_state(state, device)
+            yield
+            self._random = [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in cuda)]
 
     def stop(self) -> None:
         """End the run after the present step, saved so that it can be continued."""
