@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ def compose(
     arguments: Mapping[str, Mapping[str, Any]] | None = None,
     latent_size: int | None = None,
     condition_size: int | None = None,
+    condition_names: Sequence[str] = (),
     classes: int = 1,
     registry: Registry | None = None,
 ) -> ModelConfig:
@@ -48,6 +49,7 @@ def compose(
         latent_size=latent_size or record.latent_size,
         data_shape=record.data_shape,
         condition_size=record.condition_size if condition_size is None else condition_size,
+        condition_names=tuple(condition_names),
         classes=classes,
         plugins=_plugins(configs, registry),
     )

@@ -42,6 +42,7 @@ class ModelConfig:
     Attributes:
         encoder, decoder, discriminator: the parts; None for one that was left out of an export.
         condition_size: size of the condition, 0 for an unconditional model.
+        condition_names: names of its elements, where they are known.
         classes: real classes K that D tells apart; 1 is the two-player game (section 4.3).
         plugins: distributions of the parts.
     """
@@ -53,6 +54,7 @@ class ModelConfig:
     data_shape: tuple[int, ...]
     architecture: str | None = None
     condition_size: int = 0
+    condition_names: tuple[str, ...] = ()
     classes: int = 1
     plugins: tuple[PluginVersion, ...] = ()
     schema_version: int = SCHEMA_VERSION
@@ -95,6 +97,7 @@ class ModelConfig:
             raise ConfigError(f"{source} names no part at all")
         values["plugins"] = _plugins(values.get("plugins", []), source)
         values["data_shape"] = _shape(values["data_shape"], source)
+        values["condition_names"] = _names(values.get("condition_names", []), source)
         for key, low in (("latent_size", 1), ("condition_size", 0), ("classes", 1)):
             value = values.get(key, low)
             if not _is_integer(value) or not low <= value <= MAX_SIZE:
@@ -151,6 +154,12 @@ def _plugins(raw: Any, source: str) -> tuple[PluginVersion, ...]:
     ):
         raise ConfigError(f"{source}: plugins is not a list of objects with distribution and version")
     return tuple(PluginVersion(**item) for item in raw)
+
+
+def _names(raw: Any, source: str) -> tuple[str, ...]:
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise ConfigError(f"{source}: condition_names is not a list of names")
+    return tuple(raw)
 
 
 def _shape(raw: Any, source: str) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def _trace(part: str, net: nn.Module, inputs: list[Tensor]) -> list[LayerLine]:
 def _rows(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Rows of tables, and the leaf modules of other nets."""
     for name, child in net.named_children():
-        if isinstance(child, Layer) or not list(child.children()):
+        if isinstance(child, Layer) or (not list(child.children()) and not isinstance(child, nn.Sequential)):
             yield prefix + name, child
         else:
             yield from _rows(child, f"{prefix}{name}.")

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ali_plugin import conditions
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.image_folder import read_image
 from ali_plugin.errors import DataError, OptionError, PartMismatch
@@ -21,10 +22,11 @@ from ali_registry import Architecture, default_registry
 
 @dataclass(frozen=True)
 class Inputs:
-    """Data (N, *data_shape) in [0, 1], and class numbers (N,) where they are known."""
+    """Data (N, *data_shape), labels (N,) or (N, A) where they are known, conditions if the model takes one."""
 
     x: Tensor
     labels: Tensor | None = None
+    condition: Tensor | None = None
 
 
 def load_inputs(
@@ -34,25 +36,37 @@ def load_inputs(
     dataset: str | None = None,
     data_dir: Path | None = None,
     limit: int | None = None,
+    condition: str | None = None,
 ) -> Inputs:
     """The pictures that are named, or held-out samples of a dataset, spread evenly over it.
 
     Args:
         source: what the model was loaded from; a run folder knows its dataset.
         limit: at most so many of a dataset.
+        condition: of named pictures, as ``conditions.parse`` reads it; a dataset's own labels otherwise.
 
     Raises:
         DataError: a picture that cannot be read.
         OptionError: nothing says where the data are.
     """
     if images:
-        return Inputs(torch.stack([_picture(path, model.config.data_shape) for path in images]))
+        x = torch.stack([_picture(path, model.config.data_shape) for path in images])
+        return Inputs(x, condition=_named_condition(model, condition, len(x)))
     name, folder = dataset_of(model, source, dataset, data_dir)
     split = load_split(name, "test", data_dir=folder, data_shape=model.config.data_shape)
     count = min(limit or len(split), len(split))
     chosen = torch.linspace(0, len(split) - 1, count).long().numpy()
     labels = None if split.labels is None else torch.from_numpy(split.labels[chosen])
-    return Inputs(to_unit(torch.from_numpy(split.data[chosen])), labels)
+    size = model.config.condition_size
+    if size and condition is None and labels is None:
+        raise OptionError(f"dataset {name!r} has no labels to condition on; give a --condition")
+    return Inputs(
+        to_unit(torch.from_numpy(split.data[chosen])),
+        labels,
+        _named_condition(model, condition, count)
+        if condition is not None or not size or labels is None
+        else conditions.from_labels(labels, size),
+    )
 
 
 def dataset_of(
@@ -72,6 +86,14 @@ def dataset_of(
     if model.config.architecture is not None:
         return default_registry().get(Architecture, model.config.architecture).training.dataset, data_dir
     raise OptionError(f"{source!r} does not say what it was trained on; name a --dataset or picture files")
+
+
+def _named_condition(model: ALI, text: str | None, count: int) -> Tensor | None:
+    if text is not None:
+        return conditions.parse(text, model.config).expand(count, -1)
+    if model.config.condition_size:
+        raise OptionError("the model is conditional; say with --condition what the pictures are")
+    return None
 
 
 def _picture(path: Path, data_shape: tuple[int, ...]) -> Tensor:

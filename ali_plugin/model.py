@@ -115,6 +115,17 @@ class ALI(nn.Module):
         return pair_logit(self.class_logits(x, z, condition))
 
     @torch.no_grad()
+    def classify(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The class (B,) that a semi-supervised model gives each x, from D's logits at the posterior mean.
+
+        Raises:
+            OptionError: the discriminator does not tell classes apart.
+        """
+        if self.config.classes < 2:
+            raise OptionError("this model's discriminator does not tell classes apart")
+        return self.class_logits(x, self.encode(x, condition).mean, condition).argmax(1)
+
+    @torch.no_grad()
     def reconstruct(
         self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:

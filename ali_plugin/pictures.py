@@ -15,6 +15,7 @@ from ali_plugin import atomic
 from ali_plugin.errors import OptionError, PartMismatch
 
 MAX_PICTURES = 4096
+PIXELS, EXTENT = 400, 5.0  # of a picture of points: width, and the smallest range it shows
 
 
 def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
@@ -38,6 +39,24 @@ def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
     pixels = grid.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    atomic.write_with(path, lambda temporary: picture.save(temporary, "PNG"))
+
+
+def save_picture(data: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write data as a PNG: pictures as a grid, points of the plane as their density."""
+    if data.shape[1:] == (2,):
+        save_points(data, path)
+    else:
+        save_grid(data, path, columns)
+
+
+def save_points(points: Tensor, path: Path) -> None:
+    """Write points (N, 2) as one PNG of their density on a square that holds them, darker where there are more."""
+    xy = points.detach().float().cpu().numpy()
+    reach = max(EXTENT, float(np.abs(xy).max()) * 1.02)
+    counts, _, _ = np.histogram2d(xy[:, 1], xy[:, 0], bins=PIXELS, range=[[-reach, reach]] * 2)
+    shade = 255 * (1 - np.sqrt(counts / max(counts.max(), 1)))
+    picture = Image.fromarray(shade[::-1].round().astype(np.uint8))  # the second coordinate grows upwards
     atomic.write_with(path, lambda temporary: picture.save(temporary, "PNG"))
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ali_plugin import atomic, model_folder
+from ali_plugin import atomic, conditions, model_folder
 from ali_plugin.config import CONFIG_NAME
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
 from ali_plugin.model_folder import WEIGHTS_NAME
-from ali_plugin.pictures import save_grid
+from ali_plugin.pictures import save_picture
 
 CHUNK = 250
 PUBLISHED = ("README.md", "samples.png", "reconstructions.png")
@@ -27,23 +28,42 @@ def load_model(source: str, device: str = "auto") -> ALI:
     return ALI.from_pretrained(source, device=resolve_device(device))
 
 
-def sample(model: ALI, count: int, seed: int) -> Tensor:
-    """``count`` draws (N, *data_shape) on the CPU; the same for a seed whatever the device."""
-    generator = torch.Generator().manual_seed(seed)
-    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
-    return torch.cat([model.sample(size, generator=generator).cpu() for size in sizes])
+@torch.no_grad()
+def sample(model: ALI, count: int, seed: int, chosen: Sequence[str] = ()) -> tuple[Tensor, int | None]:
+    """Draws (N, *data_shape) on the CPU, the same for a seed whatever the device, and columns for a grid.
+
+    Args:
+        count: how many; of a conditional model, how many z.
+        chosen: conditions as ``conditions.parse`` reads them; every one alone if there are none. Each z is
+            decoded with each condition, row by row.
+    """
+    z = model.prior(count, torch.Generator().manual_seed(seed))
+    if not model.config.condition_size and not chosen:
+        return torch.cat([model.decode(part).cpu() for part in z.split(CHUNK)]), None
+    columns = torch.stack([conditions.parse(text, model.config) for text in chosen]) if chosen else None
+    columns = conditions.each(model.config) if columns is None else columns  # (K, condition)
+    return vary_condition(model, z, columns), len(columns)
+
+
+@torch.no_grad()
+def vary_condition(model: ALI, z: Tensor, columns: Tensor) -> Tensor:
+    """Decode each z (N, L) with each condition (K, condition_size): (N K, *data_shape) on the CPU, z by z."""
+    repeated = z.repeat_interleave(len(columns), 0)
+    varied = columns.to(z.device, z.dtype).repeat(len(z), 1)
+    pairs = zip(repeated.split(CHUNK), varied.split(CHUNK), strict=True)
+    return torch.cat([model.decode(part, condition).cpu() for part, condition in pairs])
 
 
 def reconstruct(model: ALI, inputs: Inputs) -> Tensor:
     """Reconstructions through the posterior mean, on the CPU."""
-    return torch.cat([model.reconstruct(x).cpu() for x in _chunks(model, inputs.x)])
+    return torch.cat([model.reconstruct(x, condition).cpu() for x, condition in _chunks(model, inputs)])
 
 
 @torch.no_grad()
 def encode(model: ALI, inputs: Inputs, seed: int) -> dict[str, Tensor]:
     """``mean`` and ``sample`` of q(z|x), (N, latent_size) each, and ``labels`` where they are known."""
     generator = torch.Generator().manual_seed(seed)
-    posteriors = [model.encode(x) for x in _chunks(model, inputs.x)]
+    posteriors = [model.encode(x, condition) for x, condition in _chunks(model, inputs)]
     tensors = {
         "mean": torch.cat([posterior.mean.cpu() for posterior in posteriors]),
         "sample": torch.cat([posterior.sample(generator).cpu() for posterior in posteriors]),
@@ -61,7 +81,9 @@ def interpolate(model: ALI, inputs: Inputs, steps: int) -> Tensor:
         raise OptionError(f"paths go from one picture to the next, {len(inputs.x)} pictures do not make pairs")
     device = next(model.parameters()).device
     a, b = inputs.x[0::2], inputs.x[1::2]
-    between = model.interpolate(a.to(device), b.to(device), steps).cpu()
+    # Along a path the condition is the one of its first end.
+    condition = None if inputs.condition is None else inputs.condition[0::2].to(device)
+    between = model.interpolate(a.to(device), b.to(device), steps, condition).cpu()
     return torch.cat([a[:, None], between, b[:, None]], 1)
 
 
@@ -85,7 +107,7 @@ def export(source: str, out: Path, dtype: str, *, discriminator: bool) -> list[s
 def write_pictures(images: Tensor, out: Path, columns: int | None = None) -> None:
     """A PNG grid, or a safetensors file with one tensor, ``images``, by the ending of the name."""
     if out.suffix.lower() == ".png":
-        save_grid(images, out, columns)
+        save_picture(images, out, columns)
     else:
         write_tensors({"images": images}, out)
 
@@ -98,6 +120,9 @@ def write_tensors(tensors: dict[str, Tensor], out: Path) -> None:
     atomic.write_with(out, lambda path: save_file(contiguous, path))
 
 
-def _chunks(model: ALI, x: Tensor) -> list[Tensor]:
+def _chunks(model: ALI, inputs: Inputs) -> Iterator[tuple[Tensor, Tensor | None]]:
     like = next(model.parameters())
-    return [part.to(like.device, like.dtype) for part in x.split(CHUNK)]
+    for start in range(0, len(inputs.x), CHUNK):
+        rows = slice(start, start + CHUNK)
+        condition = None if inputs.condition is None else inputs.condition[rows].to(like.device, like.dtype)
+        yield inputs.x[rows].to(like.device, like.dtype), condition

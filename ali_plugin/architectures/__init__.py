@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ali_plugin.architectures.celeba import CELEBA, CELEBA_CONDITIONAL
 from ali_plugin.architectures.cifar10 import CIFAR10, CIFAR10_RELEASED
 from ali_plugin.architectures.fashion import FASHION
+from ali_plugin.architectures.mixture import MIXTURE
+from ali_plugin.architectures.svhn import SVHN
+from ali_plugin.architectures.tiny_imagenet import TINY_IMAGENET
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, hookimpl
 
-TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED)
+TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED, SVHN, CELEBA, TINY_IMAGENET, MIXTURE)
 
 
 def _register(kind: type[Part], register: Callable[..., None]) -> None:
@@ -37,3 +41,4 @@ def register_discriminators(register: Callable[[Discriminator], None]) -> None:
 def register_architectures(register: Callable[[Architecture], None]) -> None:
     for triple in TRIPLES:
         register(triple.architecture())
+    register(CELEBA_CONDITIONAL)

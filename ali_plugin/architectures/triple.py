@@ -33,8 +33,8 @@ class Triple:
     init_std: float = 0.01
 
     def parts(self) -> Iterator[Part]:
-        """The three parts under the architecture's name, then the encoder without noise (BiGAN's) and the
-        decoder with it, where the tables' own are the other kind."""
+        """The three parts under the architecture's name, then the same layers with other conditionals: the
+        encoder without noise (BiGAN's), or with mu and sigma where its own is not; the Gaussian decoder."""
         common: dict[str, Any] = {
             "data_shape": self.part_shape or (None, *self.data_shape[1:]),
             "conditional": True,
@@ -55,6 +55,13 @@ class Triple:
             build=replace(self.encoder, posterior="deterministic", noise=0),
             **common,
         )
+        if self.encoder.posterior != "gaussian":
+            yield Encoder(
+                name=f"{self.name}-gaussian",
+                summary=f"z = mu(x) + sigma(x) eps with the layers of {self.name}",
+                build=replace(self.encoder, posterior="gaussian", noise=0),
+                **common,
+            )
         yield Decoder(
             name=f"{self.name}-gaussian",
             summary=f"p(x|z) = N(G_x(z), sigma^2) with the layers of {self.name}",

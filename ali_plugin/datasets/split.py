@@ -42,6 +42,19 @@ class DataSplit:
         return len(self.data)
 
     @property
+    def label_size(self) -> int:
+        """Number of classes, or of attributes.
+
+        Raises:
+            DataError: there are no labels.
+        """
+        if self.labels is None:
+            raise DataError("the dataset has no labels")
+        if self.labels.ndim == 2:
+            return int(self.labels.shape[1])
+        return len(self.classes) or int(self.labels.max()) + 1
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(self.data.shape[1:])

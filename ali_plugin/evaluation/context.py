@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ali_plugin.conditions import from_labels
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.errors import DataError
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit
 from ali_registry import Registry
@@ -48,17 +50,26 @@ class Context:
             )
         return self._splits[name]
 
-    def stream(self, name: Split) -> Iterator[Tensor]:
-        """The samples of a split in order, (B, *data_shape) in [0, 1], on the model's device."""
-        data = self.split(name).data
+    def stream(self, name: Split) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The samples of a split in order, (B, *data_shape), and their conditions, on the model's device."""
+        split = self.split(name)
         like = next(self.model.parameters())
-        for start in range(0, len(data), self.batch_size):
-            rows = torch.from_numpy(data[start : start + self.batch_size].copy())
-            yield to_unit(rows.to(like.device)).to(like.dtype)
+        size = self.model.config.condition_size
+        if size and split.labels is None:
+            raise DataError(f"the model is conditional, but dataset {self.dataset!r} has no labels")
+        for start in range(0, len(split), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            x = to_unit(torch.from_numpy(split.data[rows].copy()).to(like.device)).to(like.dtype)
+            condition = None
+            if size and split.labels is not None:
+                condition = from_labels(torch.from_numpy(split.labels[rows]), size).to(like.device, like.dtype)
+            yield x, condition
 
     @torch.no_grad()
     def codes(self, name: Split) -> Tensor:
         """The posterior means of a split, (N, latent_size), float32 on the CPU."""
         if name not in self._codes:
-            self._codes[name] = torch.cat([self.model.encode(x).mean.float().cpu() for x in self.stream(name)])
+            self._codes[name] = torch.cat(
+                [self.model.encode(x, condition).mean.float().cpu() for x, condition in self.stream(name)]
+            )
         return self._codes[name]

@@ -11,8 +11,8 @@ from ali_plugin.evaluation.context import Context
 def reconstruction(context: Context) -> dict[str, float]:
     """Mean squared error per element through the posterior mean, and its peak signal-to-noise ratio in dB."""
     total, elements = 0.0, 0
-    for x in context.stream("test"):
-        error = (context.model.reconstruct(x) - x).double()
+    for x, condition in context.stream("test"):
+        error = (context.model.reconstruct(x, condition) - x).double()
         total += error.square().sum().item()
         elements += error.numel()
     mse = total / elements

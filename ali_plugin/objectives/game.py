@@ -12,18 +12,27 @@ from ali_plugin.model import ALI
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """Samples whose classes the objective may see: x (B, *data_shape), classes (B,), condition as in Batch."""
+
+    x: Tensor
+    classes: Tensor
+    condition: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one step sees.
 
     Attributes:
         x: data (B, *data_shape), pictures in [0, 1].
         condition: (B, condition_size), None for an unconditional model.
-        labels: class numbers (B,), None where the data have none.
+        labelled: further samples with classes, for objectives that use labels.
     """
 
     x: Tensor
     condition: Tensor | None = None
-    labels: Tensor | None = None
+    labelled: Labelled | None = None
 
 
 class Game(ABC):
@@ -44,8 +53,12 @@ class Game(ABC):
     def gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Put every player's gradient into ``.grad`` (None before) and return scalars to log, detached.
 
-        Must not synchronise with the host: return tensors, do not read them.
+        A parameter whose ``.grad`` stays None does not move. Must not synchronise with the host: return
+        tensors, do not read them.
         """
+
+    def schedule(self, step: int, total_steps: int) -> None:  # noqa: B027 - most objectives have no phases
+        """Called before step ``step`` (from 0), for objectives with phases; a function of the two numbers."""
 
     def modules(self) -> dict[str, nn.Module]:
         """Nets of the objective's own, beside the model's; they are checkpointed."""

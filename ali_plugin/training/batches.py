@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ali_plugin.conditions import from_labels
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import OptionError
-from ali_plugin.objectives.game import Batch
+from ali_plugin.objectives.game import Batch, Labelled
+
+ORDER, LABELLED = 0, 1  # streams of random numbers that share the run's seed
 
 
 def to_unit(data: Tensor) -> Tensor:
@@ -23,22 +27,62 @@ def count_batches(samples: int, batch_size: int) -> int:
     return samples // batch_size
 
 
+def balanced_subset(labels: NDArray[np.int64], classes: int, count: int, seed: int) -> NDArray[np.int64]:
+    """Indices of ``count`` samples, as many of each class as can be, chosen by the seed.
+
+    Raises:
+        OptionError: fewer than one of each class, or more than there are.
+    """
+    if labels.ndim != 1:
+        raise OptionError("--labels needs a dataset with one class for each sample, this one has attributes")
+    if count < classes:
+        raise OptionError(f"--labels is {count}, but there are {classes} classes; take at least one of each")
+    random = np.random.default_rng([seed, LABELLED])
+    chosen = []
+    for number in range(classes):
+        wanted = count // classes + (number < count % classes)
+        members = np.flatnonzero(labels == number)
+        if wanted > len(members):
+            raise OptionError(f"--labels is {count}, {wanted} of class {number}, which has {len(members)} samples")
+        chosen.append(random.choice(members, wanted, replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
 class Batches:
     """The training split on the device, in a new order each epoch; a last incomplete batch is left out.
 
     The order is a function of the seed and the epoch, so that ``(epoch, index)`` is the whole state.
+
+    Args:
+        condition_size: of the model; its conditions are made from the labels.
+        labelled: how many samples' classes may be seen, for objectives that use labels.
     """
 
-    def __init__(self, split: DataSplit, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        split: DataSplit,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        *,
+        condition_size: int = 0,
+        labelled: int | None = None,
+    ) -> None:
+        self.steps_per_epoch = count_batches(len(split), batch_size)
         self.batch_size, self.seed, self.device = batch_size, seed, device
+        self.condition_size = condition_size
         self.data = torch.from_numpy(np.ascontiguousarray(split.data)).to(device)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels).to(device)
-        self.steps_per_epoch = count_batches(len(split), batch_size)
+        self.subset: NDArray[np.int64] | None = None
+        if labelled is not None:
+            size = split.label_size
+            assert split.labels is not None
+            self.subset = balanced_subset(split.labels, size, labelled, seed)
         self.epoch, self.index = 0, 0
         self._order = self._shuffled()
 
     def _shuffled(self) -> Tensor:
-        generator = np.random.default_rng([self.seed, self.epoch])
+        generator = np.random.default_rng([self.seed, ORDER, self.epoch])
         return torch.from_numpy(generator.permutation(len(self.data))).to(self.device)
 
     def next(self) -> Batch:
@@ -47,10 +91,22 @@ class Batches:
             self.seek(self.epoch + 1, 0)
         chosen = self._order[self.index * self.batch_size : (self.index + 1) * self.batch_size]
         self.index += 1
-        labels = None if self.labels is None else self.labels[chosen]
-        return Batch(to_unit(self.data[chosen]), labels=labels)
+        return Batch(to_unit(self.data[chosen]), self._condition(chosen), self._labelled())
 
     def seek(self, epoch: int, index: int) -> None:
         """Go to a position."""
         self.epoch, self.index = epoch, index
         self._order = self._shuffled()
+
+    def _condition(self, chosen: Tensor) -> Tensor | None:
+        if not self.condition_size or self.labels is None:
+            return None
+        return from_labels(self.labels[chosen], self.condition_size)
+
+    def _labelled(self) -> Labelled | None:
+        if self.subset is None or self.labels is None:
+            return None
+        random = np.random.default_rng([self.seed, LABELLED, self.epoch, self.index])
+        picked = random.choice(self.subset, min(self.batch_size, len(self.subset)), replace=False)
+        chosen = torch.from_numpy(picked).to(self.device)
+        return Labelled(to_unit(self.data[chosen]), self.labels[chosen], self._condition(chosen))

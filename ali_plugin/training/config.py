@@ -23,6 +23,8 @@ class TrainConfig:
 
     Attributes:
         encoder, decoder, discriminator: parts in place of the architecture's.
+        condition: make all three nets conditional on the dataset's labels or attributes.
+        labels: how many training samples' classes the objective may see.
         epochs, steps: length; one of them is set, the other None.
         ema: decay per step of the averaged weights that are saved as the model, None for the plain ones.
         seed: of everything random in the run.
@@ -38,6 +40,8 @@ class TrainConfig:
     latent_size: int | None = None
     data_dir: str | None = None
     objective: str = "ali"
+    condition: bool = False
+    labels: int | None = None
     epochs: int | None = None
     steps: int | None = None
     batch_size: int = 100
@@ -53,7 +57,7 @@ class TrainConfig:
     keep: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size"):
+        for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size", "labels"):
             _positive(name, getattr(self, name))
         _positive("lr", self.lr)
         if (self.epochs is None) == (self.steps is None):

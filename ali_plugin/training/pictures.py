@@ -7,36 +7,61 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ali_plugin import conditions
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
-from ali_plugin.pictures import save_grid, side_by_side
+from ali_plugin.pictures import save_picture, side_by_side
+from ali_plugin.tasks import vary_condition
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.trainer import Trainer
 
 SAMPLES, RECONSTRUCTIONS = "samples.png", "reconstructions.png"
-COUNT = 100  # samples, 10 x 10
-PAIRS = 50  # originals with their reconstructions, 10 columns
+SIDE = 10  # of the grids: 10 x 10 samples, 50 originals with their reconstructions
+POINTS = 2500  # instead, of data in the plane
 
 
 class PictureSaver(Callback):
-    """Writes grids for fixed z and fixed held-out pictures, so that successive files can be compared."""
+    """Writes pictures for fixed z and fixed held-out data, so that successive files can be compared.
+
+    Data that are neither pictures nor points of the plane leave none.
+    """
 
     def __init__(self, held_out: DataSplit) -> None:
-        chosen = torch.linspace(0, len(held_out) - 1, min(PAIRS, len(held_out))).long().numpy()
-        self.originals: Tensor = to_unit(torch.from_numpy(held_out.data[chosen]))
+        self.shows_points = held_out.shape == (2,)
+        count = min(POINTS if self.shows_points else SIDE * SIDE // 2, len(held_out))
+        chosen = torch.linspace(0, len(held_out) - 1, count).long().numpy()
+        self.shown = self.shows_points or len(held_out.shape) == 3
+        self.originals = to_unit(torch.from_numpy(held_out.data[chosen]))
+        self.labels = None if held_out.labels is None else torch.from_numpy(held_out.labels[chosen])
 
     def on_sample(self, trainer: Trainer) -> None:
-        folder = trainer.out / "samples"
-        self._draw(trainer.averaged_model(), folder, f"step-{trainer.step:09d}-")
+        if self.shown:
+            self._draw(trainer.averaged_model(), trainer.out / "samples", f"step-{trainer.step:09d}-")
 
     def on_end(self, trainer: Trainer) -> None:
-        self._draw(trainer.averaged_model(), trainer.out, "")
+        if self.shown:
+            self._draw(trainer.averaged_model(), trainer.out, "")
 
     def _draw(self, model: ALI, folder: Path, prefix: str) -> None:
         generator = torch.Generator().manual_seed(0)
-        save_grid(model.sample(COUNT, generator=generator), folder / f"{prefix}{SAMPLES}", columns=10)
-        originals = self.originals.to(next(model.parameters()).device)
+        device = next(model.parameters()).device
+        condition = self._condition(model)
+        save_picture(self._samples(model, condition, generator), folder / f"{prefix}{SAMPLES}", columns=SIDE)
         # As in the paper: z_hat is drawn from the encoder; odd columns are originals.
-        again = model.reconstruct(originals, generator=generator)
-        save_grid(side_by_side(originals, again), folder / f"{prefix}{RECONSTRUCTIONS}", columns=10)
+        again = model.reconstruct(
+            self.originals.to(device), None if condition is None else condition.to(device), generator=generator
+        )
+        shown = again if self.shows_points else side_by_side(self.originals, again)
+        save_picture(shown, folder / f"{prefix}{RECONSTRUCTIONS}", columns=SIDE)
+
+    def _condition(self, model: ALI) -> Tensor | None:
+        size = model.config.condition_size
+        return conditions.from_labels(self.labels, size) if size and self.labels is not None else None
+
+    def _samples(self, model: ALI, condition: Tensor | None, generator: torch.Generator) -> Tensor:
+        if condition is None:
+            return model.sample(POINTS if self.shows_points else SIDE * SIDE, generator=generator)
+        # A row for each z, a column for each of ten conditions that differ.
+        columns = condition.unique(dim=0).flip(0)[:SIDE]
+        return vary_condition(model, model.prior(SIDE, generator), columns)

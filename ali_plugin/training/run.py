@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from ali_plugin.datasets import load_split
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError
 from ali_plugin.training.batches import count_batches
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
+from ali_plugin.training.held_out import HeldOutError
 from ali_plugin.training.pictures import PictureSaver
-from ali_plugin.training.trainer import Trainer, build_model, refuse_used
-from ali_registry import Objective, Registry, default_registry
+from ali_plugin.training.trainer import Trainer, build_model, load_data, refuse_used
+from ali_registry import Registry, default_registry
 
 
 def prepare(
@@ -40,8 +40,10 @@ def prepare(
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
     trainer = Trainer(config, out, resume=resume, callbacks=callbacks, registry=registry)
-    if len(trainer.model.config.data_shape) == 3:
-        trainer.callbacks.append(PictureSaver(trainer.load_split("validation")))
+    held_out = trainer.load_split("validation")
+    trainer.callbacks.insert(0, PictureSaver(held_out))
+    if trainer.config.labels is not None:
+        trainer.callbacks.insert(0, HeldOutError(held_out))
     return trainer
 
 
@@ -52,11 +54,9 @@ def plan(options: dict[str, Any], out: Path, resume: bool, registry: Registry | 
     if not resume:
         refuse_used(out)
     device = resolve_device(config.device)
-    registry.get(Objective, config.objective)
+    split = load_data(config, "train", registry)
     with torch.device("meta"):
-        model = build_model(config, registry)
-    folder = None if config.data_dir is None else Path(config.data_dir)
-    split = load_split(config.dataset, "train", data_dir=folder, data_shape=model.config.data_shape, registry=registry)
+        model = build_model(config, split, registry)
     steps_per_epoch = count_batches(len(split), config.batch_size)
     return {
         "config": asdict(config),

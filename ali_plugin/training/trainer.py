@@ -20,7 +20,7 @@ from ali_plugin.config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.devices import resolve_device
-from ali_plugin.errors import FolderError, TrainingDiverged
+from ali_plugin.errors import FolderError, OptionError, PartMismatch, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
 from ali_plugin.training import checkpoint
@@ -28,7 +28,7 @@ from ali_plugin.training.batches import Batches, to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
 from ali_plugin.training.step import TrainingStep
-from ali_registry import Objective, Registry, default_registry
+from ali_registry import Architecture, Objective, Registry, default_registry
 
 METRICS_NAME = "metrics.jsonl"
 MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
@@ -74,6 +74,7 @@ class Trainer:
             refuse_used(out)
         self.device = resolve_device(config.device)
         self.step, self.seconds = 0, 0.0
+        self.reported: dict[str, float] = {}  # what callbacks add to the next log line
         self._stopping = False
         self._pending: list[dict[str, Tensor]] = []
         self._shown: ALI | None = None
@@ -85,11 +86,18 @@ class Trainer:
                 self._continue()
 
     def _build(self) -> None:
-        with self.device:
-            self.model = build_model(self.config, self.registry)
-        train_split = self.load_split("train")
+        train_split = load_data(self.config, "train", self.registry)
         self.notes = train_split.notes
-        self.batches = Batches(train_split, self.config.batch_size, self.config.seed, self.device)
+        with self.device:
+            self.model = build_model(self.config, train_split, self.registry)
+        self.batches = Batches(
+            train_split,
+            self.config.batch_size,
+            self.config.seed,
+            self.device,
+            condition_size=self.model.config.condition_size,
+            labelled=self.config.labels,
+        )
         initialise_output(self.model, train_split)
         game: Game = self.registry.get(Objective, self.config.objective).load()(self.model)
         self.training_step = TrainingStep(game, self.config)
@@ -97,14 +105,7 @@ class Trainer:
 
     def load_split(self, split: Split) -> DataSplit:
         """A split of the run's dataset."""
-        folder = None if self.config.data_dir is None else Path(self.config.data_dir)
-        return load_split(
-            self.config.dataset,
-            split,
-            data_dir=folder,
-            data_shape=self.model.config.data_shape,
-            registry=self.registry,
-        )
+        return load_data(self.config, split, self.registry)
 
     def run(self) -> TrainResult:
         """Train to the end.
@@ -121,6 +122,7 @@ class Trainer:
         self._call("on_start")
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
+            self.training_step.game.schedule(self.step, self.total_steps)
             self._pending.append(self.training_step(self.batches.next()))
             self.step += 1
             self._duties()
@@ -172,7 +174,7 @@ class Trainer:
 
     def _log(self) -> None:
         """Read the figures of the steps since the last call: the one place where the host waits for them."""
-        names = list(self._pending[0])
+        names = [name for name in self._pending[-1] if all(name in row for row in self._pending)]
         table = torch.stack([torch.stack([row[name].float() for name in names]) for row in self._pending]).cpu()
         steps, self._pending = len(self._pending), []
         broken = (~table.isfinite()).nonzero()
@@ -187,6 +189,8 @@ class Trainer:
             )
         figures = dict(zip(names, table.mean(0).tolist(), strict=True))
         passed = self._tick()
+        figures |= self.reported
+        self.reported = {}
         figures |= {
             "step": self.step,
             "epoch": self.step / self.batches.steps_per_epoch,
@@ -236,11 +240,48 @@ def refuse_used(out: Path) -> None:
         raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
 
 
-def build_model(config: TrainConfig, registry: Registry) -> ALI:
-    """The untrained model of a run."""
-    parts = {kind: getattr(config, kind) for kind in PARTS}
-    chosen = compose(config.architecture, parts=parts, latent_size=config.latent_size, registry=registry)
-    return ALI.from_config(chosen, registry)
+def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:
+    """A split of a run's dataset."""
+    return load_split(
+        config.dataset,
+        split,
+        data_dir=None if config.data_dir is None else Path(config.data_dir),
+        data_shape=registry.get(Architecture, config.architecture).data_shape,
+        registry=registry,
+    )
+
+
+def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> ALI:
+    """The untrained model of a run, with a condition and classes of the sizes that the data have.
+
+    Raises:
+        DataError, OptionError: labels are asked of data or for an objective that has none.
+        PartMismatch: the parts, or the architecture's condition and the data's, do not fit.
+    """
+    wanted = registry.get(Architecture, config.architecture).condition_size
+    conditional = config.condition or wanted > 0
+    if conditional and wanted not in (0, split.label_size):
+        raise PartMismatch(
+            f"architecture {config.architecture!r} takes a condition of {wanted}, "
+            f"dataset {config.dataset!r} has {split.label_size} classes or attributes"
+        )
+    uses_labels = registry.get(Objective, config.objective).uses_labels
+    if uses_labels and config.labels is None:
+        raise OptionError(f"objective {config.objective!r} learns from labels; say how many with --labels N")
+    if config.labels is not None and not uses_labels:
+        raise OptionError(f"objective {config.objective!r} uses no labels; leave --labels out")
+    return ALI.from_config(
+        compose(
+            config.architecture,
+            parts={kind: getattr(config, kind) for kind in PARTS},
+            latent_size=config.latent_size,
+            condition_size=split.label_size if conditional else 0,
+            condition_names=split.classes if conditional else (),
+            classes=split.label_size if uses_labels else 1,
+            registry=registry,
+        ),
+        registry,
+    )
 
 
 def initialise_output(model: ALI, split: DataSplit) -> None:

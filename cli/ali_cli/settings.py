@@ -72,6 +72,13 @@ def data_options(function: F) -> F:
     return click.option("--dataset", help="Take data from this dataset instead of the model's own.")(function)
 
 
+def condition_option(function: F) -> F:
+    """--condition, for commands that take named pictures."""
+    return click.option("--condition", help="What named pictures are, for a conditional model: bag, or Smiling,Young.")(
+        function
+    )
+
+
 def seed_option(function: F) -> F:
     """--seed."""
     return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn.")(

@@ -149,10 +149,16 @@ class Dataset(Buildable):
     licence: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Objective(Buildable):
-    """``build(model, **arguments)`` returns an ``ali_plugin.objectives.Game``."""
+    """``build(model)`` returns an ``ali_plugin.objectives.game.Game``.
+
+    Attributes:
+        uses_labels: it learns classes from ``--labels N`` labelled samples, with a K-class discriminator.
+    """
 
     kind = "objective"
+    uses_labels: bool = False
 
 
 class Metric(Buildable):

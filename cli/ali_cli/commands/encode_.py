@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import data_options, device_option, json_option, note, print_json, seed_option
+from ali_cli.settings import condition_option, data_options, device_option, json_option, note, print_json, seed_option
 
 
 @click.command(epilog="\b\nExamples:\n  ali encode runs/fashion --out codes.safetensors\n"
@@ -14,6 +14,7 @@ from ali_cli.settings import data_options, device_option, json_option, note, pri
 @click.argument("model")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @data_options
+@condition_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.safetensors.")
 @seed_option
 @device_option
@@ -23,6 +24,7 @@ def command(
     images: tuple[Path, ...],
     dataset: str | None,
     data_dir: str | None,
+    condition: str | None,
     out: Path,
     seed: int,
     device: str,
@@ -36,7 +38,7 @@ def command(
     from ali_plugin.tasks import encode, load_model, write_tensors
 
     loaded = load_model(model, device)
-    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None)
+    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, condition=condition)
     tensors = encode(loaded, inputs, seed)
     write_tensors(tensors, out)
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import data_options, device_option, json_option, note, print_json
+from ali_cli.settings import condition_option, data_options, device_option, json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali interpolate runs/fashion --out paths.png\n"
@@ -14,6 +14,7 @@ from ali_cli.settings import data_options, device_option, json_option, note, pri
 @click.argument("model")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @data_options
+@condition_option
 @click.option("--steps", type=click.IntRange(2), default=8, show_default=True, help="Pictures on a path.")
 @click.option("--rows", type=click.IntRange(1), default=8, show_default=True, help="Paths, with a dataset.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
@@ -24,6 +25,7 @@ def command(
     images: tuple[Path, ...],
     dataset: str | None,
     data_dir: str | None,
+    condition: str | None,
     steps: int,
     rows: int,
     out: Path,
@@ -38,7 +40,7 @@ def command(
     from ali_plugin.tasks import interpolate, load_model, write_pictures
 
     loaded = load_model(model, device)
-    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, 2 * rows)
+    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, 2 * rows, condition)
     paths = interpolate(loaded, inputs, steps)
     write_pictures(paths.flatten(0, 1), out, columns=steps + 2)
     if as_json:

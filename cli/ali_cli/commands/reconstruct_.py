@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import data_options, device_option, json_option, note, print_json
+from ali_cli.settings import condition_option, data_options, device_option, json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali reconstruct runs/fashion --out again.png\n"
@@ -14,6 +14,7 @@ from ali_cli.settings import data_options, device_option, json_option, note, pri
 @click.argument("model")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @data_options
+@condition_option
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many of a dataset.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
 @device_option
@@ -23,6 +24,7 @@ def command(
     images: tuple[Path, ...],
     dataset: str | None,
     data_dir: str | None,
+    condition: str | None,
     count: int,
     out: Path,
     device: str,
@@ -37,7 +39,7 @@ def command(
     from ali_plugin.tasks import load_model, reconstruct, write_pictures
 
     loaded = load_model(model, device)
-    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, count)
+    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, count, condition)
     again = reconstruct(loaded, inputs)
     write_pictures(side_by_side(inputs.x, again), out, columns=10)
     error = (again - inputs.x).square().mean().item()

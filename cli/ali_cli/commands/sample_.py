@@ -10,23 +10,33 @@ from ali_cli.settings import device_option, json_option, note, print_json, seed_
 
 
 @click.command(epilog="\b\nExamples:\n  ali sample runs/fashion --out new.png\n"
-                      "  ali sample runs/fashion -n 1000 --out new.safetensors")  # fmt: skip
+                      "  ali sample runs/fashion -n 1000 --out new.safetensors\n"
+                      "  ali sample runs/conditional -n 8 --condition bag --condition coat --out two.png")  # fmt: skip
 @click.argument("model")
 @click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True, help="How many.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="Of a conditional model; may be repeated, a column for each. [default: every one]",
+)
 @seed_option
 @device_option
 @json_option
-def command(model: str, count: int, out: Path, seed: int, device: str, as_json: bool) -> None:
+def command(
+    model: str, count: int, out: Path, conditions: tuple[str, ...], seed: int, device: str, as_json: bool
+) -> None:
     """Draw samples of MODEL into a PNG grid or a safetensors file.
 
-    MODEL is a run folder or a model folder.
+    A conditional model gives each z a row and each condition a column.
     """
     from ali_plugin.tasks import load_model, sample, write_pictures
 
-    images = sample(load_model(model, device), count, seed)
-    write_pictures(images, out)
+    images, columns = sample(load_model(model, device), count, seed, conditions)
+    write_pictures(images, out, columns)
     if as_json:
-        print_json({"path": str(out), "samples": count, "seed": seed})
+        print_json({"path": str(out), "samples": len(images), "seed": seed})
     else:
-        note(f"{count} samples in {out}")
+        note(f"{len(images)} samples in {out}")

@@ -26,6 +26,8 @@ Examples:
   ali train
   ali train --arch fashion --dataset fashion-mnist --data-dir data --epochs 30
   ali train --arch fashion --dataset image-folder --data-dir my-pictures
+  ali train --condition --out runs/conditional
+  ali train --objective semi-supervised --labels 1000 --out runs/semi
   ali train --resume --epochs 160
 """
 )
@@ -37,6 +39,8 @@ Examples:
 @click.option("--dataset", help="Dataset. [default: the architecture's]")
 @click.option("--data-dir", help="Folder of the dataset's files.")
 @click.option("--objective", help="What the players play. [default: ali]")
+@click.option("--condition", is_flag=True, default=None, help="Condition all nets on the data's labels or attributes.")
+@click.option("--labels", type=int, help="Labelled samples, for objectives that learn classes.")
 @click.option("--epochs", type=int, help="Length, in passes over the data. [default: the architecture's]")
 @click.option("--steps", type=int, help="Length, in steps.")
 @click.option("--batch-size", type=int, help="Samples per step. [default: the architecture's]")

@@ -1,0 +1,53 @@
+"""Conditions of a conditional model (section 4.4): vectors of zeros and ones, from labels or from names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ali_plugin.config import ModelConfig
+from ali_plugin.errors import OptionError, PartMismatch
+
+
+def from_labels(labels: Tensor, size: int) -> Tensor:
+    """Class numbers (B,) as one-hot, attributes (B, A) as they are: (B, size), float32.
+
+    Raises:
+        PartMismatch: the labels are of another size.
+    """
+    if labels.ndim == 1:
+        return one_hot(labels, size).float()
+    if labels.shape[1] != size:
+        raise PartMismatch(f"the data have {labels.shape[1]} attributes, the model takes a condition of {size}")
+    return labels.float()
+
+
+def parse(text: str, config: ModelConfig) -> Tensor:
+    """A condition (size,) from the names or numbers of the elements that are on, "Smiling,Young" or "3".
+
+    Raises:
+        OptionError: the model is unconditional, or has no such element.
+    """
+    if not config.condition_size:
+        raise OptionError("the model takes no condition")
+    condition = torch.zeros(config.condition_size)
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        condition[_index(word, config)] = 1
+    return condition
+
+
+def each(config: ModelConfig) -> Tensor:
+    """Every element alone, (size, size)."""
+    return torch.eye(config.condition_size)
+
+
+def _index(word: str, config: ModelConfig) -> int:
+    names = [name.lower() for name in config.condition_names]
+    if word.lower() in names:
+        return names.index(word.lower())
+    if word.isdecimal() and int(word) < config.condition_size:
+        return int(word)
+    known = ", ".join(config.condition_names[:12]) + (", ..." if len(config.condition_names) > 12 else "")
+    offer = f"it has {known}" if known else f"its elements are 0 to {config.condition_size - 1}"
+    raise OptionError(f"the model's condition has no element {word!r}; {offer}")

@@ -1,0 +1,39 @@
+"""The classification error on held-out data, while a model with classes trains."""
+
+from __future__ import annotations
+
+import torch
+
+from ali_plugin.conditions import from_labels
+from ali_plugin.datasets.split import DataSplit
+from ali_plugin.model import ALI
+from ali_plugin.training.batches import to_unit
+from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.trainer import Trainer
+
+CHUNK = 500
+
+
+class HeldOutError(Callback):
+    """Adds ``error_held_out``, the share of wrongly classified held-out samples, to the log."""
+
+    def __init__(self, held_out: DataSplit) -> None:
+        self.held_out = held_out
+
+    def on_sample(self, trainer: Trainer) -> None:
+        trainer.reported["error_held_out"] = classification_error(trainer.averaged_model(), self.held_out)
+
+
+@torch.no_grad()
+def classification_error(model: ALI, split: DataSplit) -> float:
+    """Share of samples whose class the discriminator gets wrong, with z the posterior mean (section 4.3)."""
+    assert split.labels is not None
+    device = next(model.parameters()).device
+    wrong = 0
+    for start in range(0, len(split), CHUNK):
+        x = to_unit(torch.from_numpy(split.data[start : start + CHUNK].copy()).to(device))
+        labels = torch.from_numpy(split.labels[start : start + CHUNK]).to(device)
+        size = model.config.condition_size
+        condition = from_labels(labels, size) if size else None
+        wrong += int((model.classify(x, condition) != labels).sum())
+    return wrong / len(split)
