@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ali_plugin import conditions
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.image_folder import read_image
+from ali_plugin.datasets.cache import UNREADABLE
+from ali_plugin.datasets.images import read_image
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit
@@ -101,5 +101,5 @@ def _picture(path: Path, data_shape: tuple[int, ...]) -> Tensor:
         raise PartMismatch(f"the model takes data of shape {data_shape}, no pictures")
     try:
         return to_unit(torch.from_numpy(read_image(path, data_shape).copy()))
-    except (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError) as error:
+    except (*UNREADABLE, KeyError) as error:
         raise DataError(f"{str(path)!r} cannot be read as a picture: {error}") from error

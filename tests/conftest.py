@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,14 @@ class Result:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded pictures go to a folder of the tests, also from processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 Ali = Callable[..., Result]

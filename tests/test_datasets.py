@@ -53,7 +53,7 @@ def write_mnist_format(folder: Path, train: int = 60, test: int = 20) -> np.ndar
 
 
 def test_complete_set_from_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ali_plugin.datasets.fashion.HELD_OUT", 10)
+    monkeypatch.setattr("ali_plugin.datasets.torchvision_sets.HELD_OUT", 10)
     pictures = write_mnist_format(tmp_path / "FashionMNIST" / "raw")
     train, validation, test = (load("fashion-mnist", split, tmp_path) for split in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (50, 10, 20)

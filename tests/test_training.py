@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ali_plugin import ALI, Objective, TrainingDefaults, hookimpl
-from ali_plugin.datasets.fashion import fashion_mini
+from ali_plugin.datasets.fashion_mini import fashion_mini
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
 from ali_plugin.training.batches import Batches
@@ -219,7 +219,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, ali: Ali, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--arch", "fashon"], "unknown architecture 'fashon'; did you mean 'fashion' (ali-plugin)?"),
+        (["--arch", "fashon"], "unknown architecture 'fashon'; did you mean 'fashion' (ali-plugin)"),
         (["--dataset", "fashion-mnst"], "unknown dataset 'fashion-mnst'; did you mean 'fashion-mnist'"),
         (["--encoder", "cifar10"], "encoder 'cifar10' takes data of shape anyx32x32, but decoder 'fashion'"),
         (["--arch", "cifar10", "--dataset", "fashion-mini"], "dataset 'fashion-mini' has samples of shape"),

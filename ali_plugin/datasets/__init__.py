@@ -15,34 +15,68 @@ if TYPE_CHECKING:
 HERE = "ali_plugin.datasets"
 
 
+SETS = (
+    Dataset(
+        name="fashion-mini",
+        summary="2,000 + 500 Fashion-MNIST images inside the package, no download",
+        build=f"{HERE}.fashion_mini:fashion_mini",
+        data_shape=(1, 28, 28),
+        licence="MIT (Zalando SE)",
+    ),
+    Dataset(
+        name="fashion-mnist",
+        summary="Fashion-MNIST complete, 55,000 + 5,000 + 10,000 images",
+        build=f"{HERE}.torchvision_sets:fashion_mnist",
+        data_shape=(1, 28, 28),
+        licence="MIT (Zalando SE)",
+    ),
+    Dataset(
+        name="mnist",
+        summary="MNIST, 55,000 + 5,000 + 10,000 images",
+        build=f"{HERE}.torchvision_sets:mnist",
+        data_shape=(1, 28, 28),
+    ),
+    Dataset(
+        name="cifar10",
+        summary="CIFAR-10, 45,000 + 5,000 + 10,000 images",
+        build=f"{HERE}.torchvision_sets:cifar10",
+        data_shape=(3, 32, 32),
+    ),
+    Dataset(
+        name="svhn",
+        summary="SVHN: extra for training, train for validation, test",
+        build=f"{HERE}.torchvision_sets:svhn",
+        data_shape=(3, 32, 32),
+    ),
+    Dataset(
+        name="celeba",
+        summary="CelebA with its 40 attributes, fitted to the architecture",
+        build=f"{HERE}.torchvision_sets:celeba",
+    ),
+    Dataset(
+        name="tiny-imagenet",
+        summary="(Tiny) ImageNet folders, fitted to the architecture",
+        build=f"{HERE}.tiny_imagenet:tiny_imagenet",
+    ),
+    Dataset(
+        name="mixture",
+        summary="25 Gaussians in the plane, generated",
+        build=f"{HERE}.mixture:mixture",
+        data_shape=(2,),
+    ),
+    Dataset(
+        name="image-folder",
+        summary="your own PNG and JPEG files in --data-dir, subfolders as classes",
+        build=f"{HERE}.image_folder:image_folder",
+        needs_data_dir=True,
+    ),
+)
+
+
 @hookimpl
 def register_datasets(register: Callable[[Dataset], None]) -> None:
-    register(
-        Dataset(
-            name="fashion-mini",
-            summary="2,000 + 500 Fashion-MNIST images inside the package, no download",
-            build=f"{HERE}.fashion:fashion_mini",
-            data_shape=(1, 28, 28),
-            licence="MIT (Zalando SE)",
-        )
-    )
-    register(
-        Dataset(
-            name="fashion-mnist",
-            summary="Fashion-MNIST complete, 55,000 + 5,000 + 10,000 images, through torchvision",
-            build=f"{HERE}.fashion:fashion_mnist",
-            data_shape=(1, 28, 28),
-            licence="MIT (Zalando SE)",
-        )
-    )
-    register(
-        Dataset(
-            name="image-folder",
-            summary="your own PNG and JPEG files in --data-dir, subfolders as classes",
-            build=f"{HERE}.image_folder:image_folder",
-            needs_data_dir=True,
-        )
-    )
+    for dataset in SETS:
+        register(dataset)
 
 
 def load_split(

@@ -1,0 +1,53 @@
+"""Tiny ImageNet: small centre crops of ImageNet, from a folder of JPEG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ali_plugin.datasets.cache import decoded
+from ali_plugin.datasets.images import class_names, class_numbers, list_images, unreadable_note
+from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.errors import DataError
+
+ANNOTATIONS = "val_annotations.txt"
+
+
+def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ...] = (), **_: Any) -> DataSplit:
+    """ImageNet's pictures, resized by the shorter side and centre-cropped to ``data_shape``.
+
+    Reads ``data_dir/train/WNID/**`` and ``data_dir/val``, the latter with a folder for each WNID (ImageNet)
+    or with val_annotations.txt (Tiny ImageNet's own layout). Validation and test are both ``val``, since
+    the test labels are not published.
+
+    Raises:
+        DataError: the folder is of another set.
+    """
+    root = data_dir or Path("data") / "tiny-imagenet-200"
+    part = "train" if split == "train" else "val"
+    folder = root / part
+    if not folder.is_dir() or not (root / "train").is_dir():
+        raise DataError(
+            f"{str(root)!r} is no (Tiny) ImageNet folder: it lacks train/WNID/*.JPEG and val; name it with --data-dir"
+        )
+    classes = tuple(sorted(path.name for path in (root / "train").iterdir() if path.is_dir()))
+    files = list_images(folder)
+    labels = _labels(files, folder, classes)
+    pictures = decoded(files, folder, data_shape, f"tiny-imagenet-{part}")
+    return DataSplit(pictures.data, labels[pictures.kept], classes, unreadable_note(pictures.unreadable))
+
+
+def _labels(files: list[Path], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    try:
+        if not (folder / ANNOTATIONS).is_file():
+            if not class_names(files, folder):
+                raise DataError(f"{str(folder)!r} has pictures outside of class folders and no {ANNOTATIONS}")
+            return class_numbers(files, folder, classes)
+        rows = [line.split("\t") for line in (folder / ANNOTATIONS).read_text().splitlines()]
+        number = {row[0]: classes.index(row[1]) for row in rows}
+        return np.array([number[path.name] for path in files], np.int64)
+    except (KeyError, ValueError, IndexError) as error:
+        raise DataError(f"{str(folder)!r} has a picture or class that train does not know: {error}") from error

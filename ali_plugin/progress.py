@@ -1,0 +1,24 @@
+"""Progress of what takes long outside of training: a bar on stderr where it is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from typing import TypeVar
+
+T = TypeVar("T")
+
+enabled: ContextVar[bool] = ContextVar("enabled", default=True)
+"""Set to False to see no bars (``-q``)."""
+
+
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """Pass items on while a bar shows how many have gone through."""
+    if not enabled.get() or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, description, total, console=Console(stderr=True))
