@@ -96,7 +96,7 @@ WEIGHT_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda f: (f / WEIGHTS_NAME).write_bytes(b""), "is damaged"),
     "truncated": (truncate, "is damaged"),
     "huge header": (lambda f: claim(f, 1 << 60), "is damaged"),
-    "other shape": (reshape, r"has shape \(16384,\), the config implies \(64, 256, 1, 1\)"),
+    "other shape": (reshape, r"has shape \(16384,\), the config implies \(32, 512\)"),
     "extra tensor": (rename, "the config's nets lack, such as 'encoder.extra'"),
     "missing tensor": (drop, "lacks 1 tensors"),
 }
@@ -111,7 +111,7 @@ def test_unsound_weights(folder: Path, fault: str) -> None:
 
 
 def test_shapes_are_compared_before_memory_is_taken(folder: Path) -> None:
-    edit(folder, latent_size=65536)  # 65,536 x 256 and 65,536 x 64 x 7 x 7 floats: over 800 MB
+    edit(folder, latent_size=65536)  # 2 x 65,536 x 512 floats and more: over 400 MB
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ALIError, match="the config implies"):
         ALI.from_pretrained(folder)

@@ -11,8 +11,8 @@ from ali_plugin.model import ALI
 class AveragedWeights:
     """average <- decay average + (1 - decay) weights, after each step.
 
-    The decay grows from 0 as (1 + t) / (10 + t), so that the initial weights are soon forgotten. Buffers
-    (batch norm's population statistics) are averages already and are copied.
+    The decay grows from 0 as (1 + t) / (10 + t), so that the initial weights are soon forgotten. Batch norm's
+    population statistics are averaged along, since those of the latest weights do not fit averaged ones.
     """
 
     def __init__(self, model: ALI, decay: float) -> None:
@@ -24,11 +24,14 @@ class AveragedWeights:
         """Take the model's present weights in."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        parameters = dict(self.model.named_parameters())
-        averages = [self.weights[name] for name in parameters]
-        torch._foreach_lerp_(averages, list(parameters.values()), 1 - decay)
-        for name, buffer in self.model.named_buffers():
-            self.weights[name].copy_(buffer)
+        averages, latest = [], []
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                averages.append(self.weights[name])
+                latest.append(tensor)
+            else:
+                self.weights[name].copy_(tensor)
+        torch._foreach_lerp_(averages, latest, 1 - decay)
 
     def load(self, weights: dict[str, Tensor], updates: int) -> None:
         """Continue from a checkpoint."""
