@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import torch
+from torch import Tensor
 
 from ali_plugin.errors import DeviceError
 
@@ -28,3 +32,29 @@ def present() -> list[str]:
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return ["cpu", *gpus, *mps]
+
+
+def random_states(device: torch.device) -> list[Tensor]:
+    """The states of the default generators: the CPU's, and the GPU's if the device is one."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def restore_random_states(states: Sequence[Tensor], device: torch.device) -> None:
+    """Continue the default generators from what ``random_states`` returned."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Let float32 matrix products and convolutions on a GPU use TF32, for "tf32" and "bf16"."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    fast = name != "float32"
+    torch.set_float32_matmul_precision("high" if fast else "highest")
+    torch.backends.cudnn.allow_tf32 = fast
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

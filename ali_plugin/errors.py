@@ -6,7 +6,7 @@ from ali_registry import ALIError
 
 __all__ = [
     "ALIError", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra", "OptionError",
-    "PartMismatch", "TrainingDiverged", "WeightsError",
+    "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
 ]  # fmt: skip
 
 
@@ -42,10 +42,14 @@ class MissingExtra(ALIError):
     """An optional dependency that is not installed; the text names the extra."""
 
 
+class ProcessesFailed(ALIError):
+    """The processes of a run on several devices ended with an error."""
+
+
 class TrainingDiverged(ALIError):
     """A loss became NaN or infinite."""
 
-    def __init__(self, step: int, name: str, value: float, checkpoint: str | None) -> None:
-        self.step, self.checkpoint = step, checkpoint
+    def __init__(self, step: int, name: str, value: float, checkpoint: str | None = None) -> None:
+        self.step, self.name, self.value, self.checkpoint = step, name, value, checkpoint
         kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint had been written"
-        super().__init__(f"{name} became {value} at step {step}; {kept}; try a smaller --lr")
+        super().__init__(f"{name} became {value} at step {step}; {kept}; try a smaller --lr, or --on-nan rewind")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from ali_plugin.conditions import from_labels
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled
+from ali_plugin.training import distributed
 
 ORDER, LABELLED = 0, 1  # streams of random numbers that share the run's seed
 
@@ -69,9 +72,14 @@ class Batches:
         labelled: int | None = None,
     ) -> None:
         self.steps_per_epoch = count_batches(len(split), batch_size)
+        self.rank, self.world_size = distributed.rank(), distributed.world_size()
+        if batch_size % self.world_size:
+            raise OptionError(f"--batch-size is {batch_size}, which {self.world_size} processes cannot share equally")
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.condition_size = condition_size
-        self.data = torch.from_numpy(np.ascontiguousarray(split.data)).to(device)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self.data = torch.from_numpy(np.ascontiguousarray(split.data)).to(device)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels).to(device)
         self.subset: NDArray[np.int64] | None = None
         if labelled is not None:
@@ -89,9 +97,13 @@ class Batches:
         """The next batch."""
         if self.index == self.steps_per_epoch:
             self.seek(self.epoch + 1, 0)
-        chosen = self._order[self.index * self.batch_size : (self.index + 1) * self.batch_size]
+        chosen = self._own(self._order[self.index * self.batch_size : (self.index + 1) * self.batch_size])
         self.index += 1
         return Batch(to_unit(self.data[chosen]), self._condition(chosen), self._labelled())
+
+    def _own(self, rows: Tensor) -> Tensor:
+        """This process's share of a batch's rows."""
+        return rows.tensor_split(self.world_size)[self.rank]
 
     def seek(self, epoch: int, index: int) -> None:
         """Go to a position."""
@@ -108,5 +120,5 @@ class Batches:
             return None
         random = np.random.default_rng([self.seed, LABELLED, self.epoch, self.index])
         picked = random.choice(self.subset, min(self.batch_size, len(self.subset)), replace=False)
-        chosen = torch.from_numpy(picked).to(self.device)
+        chosen = self._own(torch.from_numpy(picked).to(self.device))
         return Labelled(to_unit(self.data[chosen]), self.labels[chosen], self._condition(chosen))

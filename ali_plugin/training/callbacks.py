@@ -24,5 +24,8 @@ class Callback:
     def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
         """After a checkpoint is complete on disk."""
 
+    def on_warning(self, trainer: Trainer, text: str) -> None:
+        """Something that the person should know: a rewind, a collapse."""
+
     def on_end(self, trainer: Trainer) -> None:
         """After the last step, also of an interrupted run, when everything is saved."""

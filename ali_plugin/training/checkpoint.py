@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from torch import Tensor
 
 from ali_plugin import atomic
 from ali_plugin.config import read_text
+from ali_plugin.devices import random_states, restore_random_states
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
-from ali_plugin.training.batches import Batches
+from ali_plugin.training import distributed
 from ali_plugin.training.step import TrainingStep
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 FOLDER = "checkpoints"
+GENERATORS = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,25 @@ class Position:
     epoch: int
     index: int
     seconds: float
+    learning_rate_factor: float = 1.0
     average_updates: int = 0
 
 
-def save(run: Path, step: TrainingStep, batches: Batches, done: int, seconds: float, keep: int) -> Path:
+def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence[Sequence[Tensor]], keep: int) -> Path:
     """Write a checkpoint under a temporary name, sync it, rename it; then drop all but the last ``keep``.
+
+    Args:
+        randomness: states of each kind of random generator, one of each process of the run.
 
     Raises:
         FolderError: the disk is full, say; earlier checkpoints are as they were.
     """
-    target = run / FOLDER / f"step-{done:09d}"
+    target = run / FOLDER / f"step-{position.step:09d}"
     temporary = target.with_name(f".{target.name}.partial")
-    updates = step.average.updates if step.average else 0
-    position = Position(done, batches.epoch, batches.index, seconds, updates)
+    position = replace(position, average_updates=step.average.updates if step.average else 0)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(step).items()}
+    for generator, states in zip(GENERATORS, randomness, strict=False):
+        tensors |= {f"random.{generator}.{process}": value for process, value in enumerate(states)}
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         atomic.write_with(temporary / TENSORS, lambda path: save_file(tensors, path))
@@ -68,8 +76,8 @@ def found(run: Path) -> list[Path]:
     return sorted((run / FOLDER).glob("step-*"))
 
 
-def load(path: Path, step: TrainingStep, batches: Batches) -> Position:
-    """Put a checkpoint's state into a freshly built step.
+def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
+    """Put a checkpoint's state into a step, and into the random generators.
 
     Raises:
         ConfigError, WeightsError: it is damaged or of another model.
@@ -81,14 +89,15 @@ def load(path: Path, step: TrainingStep, batches: Batches) -> Position:
     try:
         saved = load_file(path / TENSORS)
         _restore(step, saved, position)
+        states = [saved[f"random.{name}.{distributed.rank()}"] for name in GENERATORS[: len(random_states(device))]]
+        restore_random_states(states, device)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} cannot be continued from ({error}); remove it to use an older one") from error
-    batches.seek(position.epoch, position.index)
     return position
 
 
 def state(step: TrainingStep) -> dict[str, Tensor]:
-    """Every tensor of a run: nets, averages, optimisers, random generators."""
+    """Every tensor of a step: nets, averages, optimisers."""
     tensors = {f"model.{name}": tensor for name, tensor in step.game.model.state_dict().items()}
     for name, net in step.game.modules().items():
         tensors |= {f"game.{name}.{key}": tensor for key, tensor in net.state_dict().items()}
@@ -97,9 +106,6 @@ def state(step: TrainingStep) -> dict[str, Tensor]:
     for player, optimiser in step.optimisers.items():
         for i, slots in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{player}.{i}.{slot}": tensor for slot, tensor in slots.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
     return tensors
 
 
@@ -115,9 +121,6 @@ def _restore(step: TrainingStep, saved: dict[str, Tensor], position: Position) -
             number, slot = key.split(".", 1)
             slots.setdefault(int(number), {})[slot] = tensor
         optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
-    torch.set_rng_state(saved["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in saved:
-        torch.cuda.set_rng_state(saved["random.cuda"])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -6,14 +6,17 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ali_plugin.config import read_text
 from ali_plugin.errors import ConfigError, OptionError
 from ali_registry import Architecture, Registry
 
+Precision = Literal["float32", "tf32", "bf16"]
+OnNaN = Literal["stop", "rewind"]
+PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
-RESUMABLE = {"epochs", "steps", "device", "checkpoint_every", "sample_every", "log_every", "keep"}
+RESUMABLE = {"epochs", "steps", "device", "checkpoint_every", "sample_every", "log_every", "keep", "on_nan"}
 """What may differ when a run is continued; anything else would make another run of it."""
 
 
@@ -28,6 +31,11 @@ class TrainConfig:
         epochs, steps: length; one of them is set, the other None.
         ema: decay per step of the averaged weights that are saved as the model, None for the plain ones.
         seed: of everything random in the run.
+        precision: float32; tf32 matrix products on a GPU; bf16 nets with losses in float32.
+        compile: run the nets through torch.compile.
+        cuda_graphs: replay the whole step as one CUDA graph.
+        on_nan: what a loss that is not finite does: stop the run, or go back to the last checkpoint and
+            continue with half of the learning rate.
         log_every, sample_every, checkpoint_every: in steps.
         keep: how many of the last checkpoints stay.
     """
@@ -51,6 +59,10 @@ class TrainConfig:
     ema: float | None = None
     seed: int = 0
     device: str = "auto"
+    precision: Precision = "float32"
+    compile: bool = False
+    cuda_graphs: bool = False
+    on_nan: OnNaN = "stop"
     log_every: int = 50
     sample_every: int = 500
     checkpoint_every: int = 1000
@@ -68,6 +80,10 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise OptionError(f"--{name} is {value}, it has to be at least 0 and below 1")
+        for name, choices in (("precision", PRECISIONS), ("on_nan", ON_NAN)):
+            if getattr(self, name) not in choices:
+                option = name.replace("_", "-")
+                raise OptionError(f"--{option} is {getattr(self, name)!r}, it has to be {' or '.join(choices)}")
         if not 0 <= self.seed < 1 << 63:
             raise OptionError(f"--seed is {self.seed}, it has to be from 0 to 2^63 - 1")
 

@@ -11,13 +11,18 @@ import torch
 
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError
-from ali_plugin.training.batches import count_batches
+from ali_plugin.training.assemble import build_model, load_data, refuse_used
+from ali_plugin.training.batches import count_batches, to_unit
+from ali_plugin.training.best import BestModel
 from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.collapse import CollapseWarning
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
 from ali_plugin.training.held_out import HeldOutError
 from ali_plugin.training.pictures import PictureSaver
-from ali_plugin.training.trainer import Trainer, build_model, load_data, refuse_used
+from ali_plugin.training.trainer import Trainer
 from ali_registry import Registry, default_registry
+
+VARIANCE_OVER = 500  # held-out samples
 
 
 def prepare(
@@ -41,6 +46,9 @@ def prepare(
     config = _config(options, out, resume, registry)
     trainer = Trainer(config, out, resume=resume, callbacks=callbacks, registry=registry)
     held_out = trainer.load_split("validation")
+    shown = to_unit(torch.from_numpy(held_out.data[:VARIANCE_OVER].copy()))
+    trainer.callbacks.insert(0, CollapseWarning(shown.var(0).mean().item()))
+    trainer.callbacks.insert(0, BestModel(held_out))
     trainer.callbacks.insert(0, PictureSaver(held_out))
     if trainer.config.labels is not None:
         trainer.callbacks.insert(0, HeldOutError(held_out))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
+from ali_plugin.errors import DeviceError
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.training.config import TrainConfig
+from ali_plugin.training.distributed import average_gradients
 from ali_plugin.training.ema import AveragedWeights
+from ali_plugin.training.graph import GraphedUpdate
+
+Update = Callable[[Batch], dict[str, Tensor]]
 
 
 class TrainingStep:
@@ -15,19 +23,49 @@ class TrainingStep:
 
     def __init__(self, game: Game, config: TrainConfig) -> None:
         self.game = game
+        self.device = next(game.model.parameters()).device
+        self.half_precision = config.precision == "bf16"
+        if config.cuda_graphs and self.device.type != "cuda":
+            raise DeviceError(f"--cuda-graphs needs a GPU, the run is on {self.device}")
+        if config.compile:
+            for net in game.model.children():
+                net.compile()
         self.optimisers = {
-            name: torch.optim.Adam(parameters, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+            name: torch.optim.Adam(
+                parameters,
+                lr=config.lr,
+                betas=(config.beta1, config.beta2),
+                fused=True,
+                capturable=config.cuda_graphs,
+            )
             for name, parameters in game.players().items()
         }
         self.average = None if config.ema is None else AveragedWeights(game.model, config.ema)
+        self._update: Update = GraphedUpdate(self.update, self.device) if config.cuda_graphs else self.update
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Move all players; returns the game's figures as device scalars, not synchronised."""
-        for optimiser in self.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
-        figures = self.game.gradients(batch)
-        for optimiser in self.optimisers.values():
-            optimiser.step()
+        figures = self._update(batch)
         if self.average is not None:
             self.average.update()
         return figures
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """The gradients, and every player's move along its own."""
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        half = torch.autocast(self.device.type, torch.bfloat16) if self.half_precision else nullcontext()
+        with half:
+            figures = self.game.gradients(batch)
+        average_gradients(self.optimisers)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        return figures
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Give every player this learning rate; a captured graph, which holds the old one, is made anew."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        if isinstance(self._update, GraphedUpdate):
+            self._update = GraphedUpdate(self.update, self.device)

@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ali_plugin import atomic, model_folder
-from ali_plugin.compose import compose
-from ali_plugin.config import PARTS
-from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.devices import resolve_device
-from ali_plugin.errors import FolderError, OptionError, PartMismatch, TrainingDiverged
+from ali_plugin.devices import precision, random_states, resolve_device, restore_random_states
+from ali_plugin.errors import FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
-from ali_plugin.training import checkpoint
-from ali_plugin.training.batches import Batches, to_unit
+from ali_plugin.training import checkpoint, distributed
+from ali_plugin.training.assemble import build_model, initialise_output, load_data, refuse_used
+from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
+from ali_plugin.training.meter import Meter
 from ali_plugin.training.step import TrainingStep
-from ali_registry import Architecture, Objective, Registry, default_registry
+from ali_registry import Objective, Registry, default_registry
 
 METRICS_NAME = "metrics.jsonl"
-MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
+MAX_REWINDS = 5
+SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,24 @@ class Trainer:
         """
         self.config, self.out, self.callbacks = config, out, list(callbacks)
         self.registry = registry or default_registry()
-        if not resume:
+        if distributed.restarted():  # by the launcher, after a process of the run has died
+            resume = bool(checkpoint.found(out))
+        elif not resume and distributed.rank() == 0:
             refuse_used(out)
-        self.device = resolve_device(config.device)
+        self.device = distributed.local_device(resolve_device(config.device))
         self.step, self.seconds = 0, 0.0
         self.reported: dict[str, float] = {}  # what callbacks add to the next log line
         self._stopping = False
-        self._pending: list[dict[str, Tensor]] = []
+        self._stop_asked, self._saved_step = False, 0
+        self._meter = Meter()
+        self.rewinds, self.learning_rate_factor = 0, 1.0
         self._shown: ALI | None = None
         self._random: list[Tensor] = []
         with self._own_randomness():
             torch.manual_seed(config.seed)
             self._build()
+            if distributed.rank():
+                torch.manual_seed(config.seed + distributed.rank() * SEED_STRIDE)
             if resume:
                 self._continue()
 
@@ -90,6 +96,7 @@ class Trainer:
         self.notes = train_split.notes
         with self.device:
             self.model = build_model(self.config, train_split, self.registry)
+        distributed.synchronise_batch_norm(self.model)
         self.batches = Batches(
             train_split,
             self.config.batch_size,
@@ -113,23 +120,27 @@ class Trainer:
         Raises:
             TrainingDiverged: a figure became NaN or infinite; the last good checkpoint stays.
         """
-        with self._own_randomness():
+        with self._own_randomness(), precision(self.config.precision):
             return self._run()
 
     def _run(self) -> TrainResult:
-        self.out.mkdir(parents=True, exist_ok=True)
-        atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
+        if distributed.rank() == 0:
+            self.out.mkdir(parents=True, exist_ok=True)
+            atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
         self._call("on_start")
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
             self.training_step.game.schedule(self.step, self.total_steps)
-            self._pending.append(self.training_step(self.batches.next()))
+            self._meter.add(self.training_step(self.batches.next()))
             self.step += 1
-            self._duties()
-        if self._pending:
-            self._log()
-        if not self._has_checkpoint():
+            try:
+                self._duties()
+            except TrainingDiverged as error:
+                self._recover(error)
+        if self._saved_step != self.step:  # stopped between two duties
             self._checkpoint()
+        if distributed.rank() == 0:
+            model_folder.save(self.averaged_model(), self.out)  # a run killed after its last checkpoint lacks it
         self._call("on_end")
         rate = self.step * self.config.batch_size / max(self.seconds, 1e-9)
         return TrainResult(str(self.out), self.step, self.seconds, rate, self.step < self.total_steps)
@@ -137,18 +148,23 @@ class Trainer:
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
         """Draw from the run's own stream of random numbers, and leave the caller's as it was."""
-        cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             if self._random:
-                torch.set_rng_state(self._random[0])
-                for state, device in zip(self._random[1:], cuda, strict=True):
-                    torch.cuda.set_rng_state(state, device)
+                restore_random_states(self._random, self.device)
             yield
-            self._random = [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in cuda)]
+            self._random = random_states(self.device)
 
     def stop(self) -> None:
-        """End the run after the present step, saved so that it can be continued."""
-        self._stopping = True
+        """End the run after the present step, saved so that it can be continued.
+
+        Several processes end together, at the next log line.
+        """
+        self._stop_asked = True
+        self._stopping = distributed.world_size() == 1
+
+    def warn(self, text: str) -> None:
+        """Tell the person something through the callbacks."""
+        self._call("on_warning", text)
 
     def averaged_model(self) -> ALI:
         """A copy of the model in eval mode with the weights that the run publishes: averaged, if asked for."""
@@ -159,11 +175,12 @@ class Trainer:
         return self._shown
 
     def _duties(self) -> None:
-        if self.step % self.config.log_every == 0:
+        last = self.step == self.total_steps
+        if self.step % self.config.log_every == 0 or last:
             self._log()
         if self.step % self.config.sample_every == 0:
             self._call("on_sample")
-        if self.step % self.config.checkpoint_every == 0:
+        if self.step % self.config.checkpoint_every == 0 or last or self._stopping:
             self._checkpoint()
 
     def _tick(self) -> float:
@@ -173,21 +190,10 @@ class Trainer:
         return passed
 
     def _log(self) -> None:
-        """Read the figures of the steps since the last call: the one place where the host waits for them."""
-        names = [name for name in self._pending[-1] if all(name in row for row in self._pending)]
-        table = torch.stack([torch.stack([row[name].float() for name in names]) for row in self._pending]).cpu()
-        steps, self._pending = len(self._pending), []
-        broken = (~table.isfinite()).nonzero()
-        if len(broken):
-            row, column = (int(i) for i in broken[0])
-            last = checkpoint.found(self.out)
-            raise TrainingDiverged(
-                self.step - steps + row + 1,
-                names[column],
-                float(table[row, column]),
-                str(last[-1]) if last else None,
-            )
-        figures = dict(zip(names, table.mean(0).tolist(), strict=True))
+        steps = len(self._meter)
+        figures = self._meter.read(self.step)
+        self._refuse_broken_weights()
+        self._agree_to_stop()
         passed = self._tick()
         figures |= self.reported
         self.reported = {}
@@ -197,99 +203,70 @@ class Trainer:
             "seconds": self.seconds,
             "images_per_second": steps * self.config.batch_size / max(passed, 1e-9),
         }
-        with (self.out / METRICS_NAME).open("a") as file:
-            file.write(json.dumps(figures) + "\n")
+        if distributed.rank() == 0:
+            with (self.out / METRICS_NAME).open("a") as file:
+                file.write(json.dumps(figures) + "\n")
         self._call("on_log", figures)
-
-    def _checkpoint(self) -> None:
-        if self._pending:
-            self._log()  # so that no state is saved after a loss that was not finite
-        self._refuse_broken_weights()
-        self._tick()
-        path = checkpoint.save(self.out, self.training_step, self.batches, self.step, self.seconds, self.config.keep)
-        model_folder.save(self.averaged_model(), self.out)
-        self._call("on_checkpoint", path)
 
     def _refuse_broken_weights(self) -> None:
         total = torch.stack([parameter.detach().float().sum() for parameter in self.model.parameters()]).sum()
         if not math.isfinite(total.item()):
-            last = checkpoint.found(self.out)
-            raise TrainingDiverged(self.step, "the weights", float("nan"), str(last[-1]) if last else None)
+            raise TrainingDiverged(self.step, "the weights", float("nan"))
 
-    def _has_checkpoint(self) -> bool:
-        return any(path.name == f"step-{self.step:09d}" for path in checkpoint.found(self.out))
+    def _agree_to_stop(self) -> None:
+        if distributed.world_size() > 1:  # every process has to stop after the same step
+            asked = torch.tensor(float(self._stop_asked), device=self.device)
+            self._stopping = bool(distributed.mean_over_processes(asked) > 0)
+
+    def _checkpoint(self) -> None:
+        if self._meter:
+            self._log()  # so that no state is saved after a loss that was not finite
+        self._tick()
+        states = [distributed.gather(state) for state in random_states(self.device)]
+        if distributed.rank() == 0:
+            position = checkpoint.Position(
+                self.step, self.batches.epoch, self.batches.index, self.seconds, self.learning_rate_factor
+            )
+            path = checkpoint.save(self.out, self.training_step, position, states, self.config.keep)
+            model_folder.save(self.averaged_model(), self.out)
+            self._call("on_checkpoint", path)
+        self._saved_step = self.step
+        distributed.barrier()
+
+    def _recover(self, error: TrainingDiverged) -> None:
+        """Go back to the last checkpoint with half of the learning rate, or give up."""
+        saved = checkpoint.found(self.out)
+        if self.config.on_nan == "stop" or not saved or self.rewinds == MAX_REWINDS:
+            raise TrainingDiverged(error.step, error.name, error.value, str(saved[-1]) if saved else None) from error
+        factor = self.learning_rate_factor / 2
+        self.rewinds += 1
+        self._meter.clear()
+        self._continue()
+        self._set_learning_rate(min(factor, self.learning_rate_factor))
+        self.warn(
+            f"{error.name} became {error.value} at step {error.step}; back to step {self.step} "
+            f"with a learning rate of {self.config.lr * self.learning_rate_factor:g}"
+        )
+
+    def _set_learning_rate(self, factor: float) -> None:
+        self.learning_rate_factor = factor
+        self.training_step.set_learning_rate(self.config.lr * factor)
 
     def _continue(self) -> None:
         saved = checkpoint.found(self.out)
         if not saved:
             raise FolderError(f"{str(self.out)!r} has no checkpoint to continue from; start it without --resume")
-        position = checkpoint.load(saved[-1], self.training_step, self.batches)
+        position = checkpoint.load(saved[-1], self.training_step, self.device)
+        self.batches.seek(position.epoch, position.index)
         self.step, self.seconds = position.step, position.seconds
-        _forget_later_metrics(self.out / METRICS_NAME, self.step)
+        self._saved_step = self.step
+        self._set_learning_rate(position.learning_rate_factor)
+        if distributed.rank() == 0:
+            _forget_later_metrics(self.out / METRICS_NAME, self.step)
 
     def _call(self, event: str, *arguments: object) -> None:
-        for callback in self.callbacks:
+        for callback in self.callbacks if distributed.rank() == 0 else ():
             getattr(callback, event)(self, *arguments)
-
-
-def refuse_used(out: Path) -> None:
-    """Raise FolderError if ``out`` is not free for a new run."""
-    if out.is_dir() and any(out.iterdir()):
-        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
-    if out.exists() and not out.is_dir():
-        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
-
-
-def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:
-    """A split of a run's dataset."""
-    return load_split(
-        config.dataset,
-        split,
-        data_dir=None if config.data_dir is None else Path(config.data_dir),
-        data_shape=registry.get(Architecture, config.architecture).data_shape,
-        registry=registry,
-    )
-
-
-def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> ALI:
-    """The untrained model of a run, with a condition and classes of the sizes that the data have.
-
-    Raises:
-        DataError, OptionError: labels are asked of data or for an objective that has none.
-        PartMismatch: the parts, or the architecture's condition and the data's, do not fit.
-    """
-    wanted = registry.get(Architecture, config.architecture).condition_size
-    conditional = config.condition or wanted > 0
-    if conditional and wanted not in (0, split.label_size):
-        raise PartMismatch(
-            f"architecture {config.architecture!r} takes a condition of {wanted}, "
-            f"dataset {config.dataset!r} has {split.label_size} classes or attributes"
-        )
-    uses_labels = registry.get(Objective, config.objective).uses_labels
-    if uses_labels and config.labels is None:
-        raise OptionError(f"objective {config.objective!r} learns from labels; say how many with --labels N")
-    if config.labels is not None and not uses_labels:
-        raise OptionError(f"objective {config.objective!r} uses no labels; leave --labels out")
-    return ALI.from_config(
-        compose(
-            config.architecture,
-            parts={kind: getattr(config, kind) for kind in PARTS},
-            latent_size=config.latent_size,
-            condition_size=split.label_size if conditional else 0,
-            condition_names=split.classes if conditional else (),
-            classes=split.label_size if uses_labels else 1,
-            registry=registry,
-        ),
-        registry,
-    )
-
-
-def initialise_output(model: ALI, split: DataSplit) -> None:
-    """Give the decoder the data's mean, if it can start from it (paper.md section 3)."""
-    initialise = getattr(model.part("decoder"), "initialise_output", None)
-    if isinstance(model.part("decoder"), nn.Module) and callable(initialise):
-        first = to_unit(torch.from_numpy(split.data[:MEAN_OVER].copy()))
-        initialise(first.mean(0).to(next(model.parameters()).device))
 
 
 def _forget_later_metrics(path: Path, step: int) -> None:

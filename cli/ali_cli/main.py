@@ -20,6 +20,7 @@ COMMANDS = {
     "encode": "Write the latents of pictures or of a dataset.",
     "evaluate": "Measure a model.",
     "export": "Write a model folder that is ready to publish.",
+    "bench": "Measure the training step against the textbook one.",
     "list": "List what is registered, and by which distribution.",
     "show": "Show one registered thing; an architecture layer by layer.",
     "plugins": "List the plugins, healthy and broken.",

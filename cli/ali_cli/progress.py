@@ -32,6 +32,9 @@ def losses(figures: dict[str, float]) -> str:
 class ProgressLines(Callback):
     """A line for each log."""
 
+    def on_warning(self, trainer: Trainer, text: str) -> None:
+        click.echo(f"warning: {text}", err=True)
+
     def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
         rate = figures["images_per_second"]
         left = (trainer.total_steps - trainer.step) * trainer.config.batch_size / max(rate, 1e-9)
@@ -69,6 +72,10 @@ class ProgressBar(Callback):
         if self._progress is not None and self._task is not None:
             text = f"{losses(figures)}  {figures['images_per_second']:.0f}/s"
             self._progress.update(self._task, completed=trainer.step, figures=text)
+
+    def on_warning(self, trainer: Trainer, text: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(f"warning: {text}", style="yellow")
 
     def on_end(self, trainer: Trainer) -> None:
         if self._progress is not None:

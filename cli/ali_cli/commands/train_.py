@@ -28,6 +28,7 @@ Examples:
   ali train --arch fashion --dataset image-folder --data-dir my-pictures
   ali train --condition --out runs/conditional
   ali train --objective semi-supervised --labels 1000 --out runs/semi
+  ali train --devices 2 --out runs/both
   ali train --resume --epochs 160
 """
 )
@@ -50,6 +51,12 @@ Examples:
 @click.option("--ema", type=float, help="Publish averaged weights with this decay per step.")
 @click.option("--seed", type=int, help="Same seed, same device: same weights. [default: 0]")
 @click.option("--device", help="cpu, cuda, cuda:1, mps. [default: a GPU if present]")
+@click.option("--devices", type=click.IntRange(1), default=1, help="Processes, one for each GPU. [default: 1]")
+@click.option("--precision", help="float32, tf32 or bf16 (losses stay float32). [default: float32]")
+@click.option("--compile", is_flag=True, default=None, help="Run the nets through torch.compile.")
+@click.option("--cuda-graphs", is_flag=True, default=None, help="Replay the whole step as one CUDA graph.")
+@click.option("--on-nan", help="stop, or rewind to the last checkpoint with half the rate. [default: stop]")
+@click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard"]), help="Beside metrics.jsonl.")
 @click.option("--log-every", type=int, help="Steps between log lines. [default: 50]")
 @click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
@@ -57,12 +64,22 @@ Examples:
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
 @json_option
-def command(out: Path | None, resume: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
+def command(
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    devices: int,
+    loggers: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Train a model.
 
     The run folder gets the model (config.json, model.safetensors), samples.png, reconstructions.png,
     metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
     """
+    from ali_plugin.training import distributed
+    from ali_plugin.training.loggers import logger
     from ali_plugin.training.run import plan, prepare
 
     architecture = options["architecture"] or "fashion"
@@ -72,11 +89,19 @@ def command(out: Path | None, resume: bool, dry_run: bool, as_json: bool, **opti
     if dry_run:
         _print_plan(plan(options, out, resume), as_json)
         return
-    trainer = prepare(options, out, resume=resume, callbacks=training_progress(settings().verbosity))
-    for line in trainer.notes:
-        note(line)
-    with _interruptible(trainer):
-        result = trainer.run()
+    if devices > 1 and distributed.world_size() == 1:
+        distributed.launch(devices, sys.argv[1:])
+        return
+    with distributed.process_group(options["device"]):
+        callbacks = [*training_progress(settings().verbosity), *(logger(name) for name in loggers)]
+        trainer = prepare(options, out, resume=resume, callbacks=callbacks)
+        if distributed.rank() == 0:
+            for line in trainer.notes:
+                note(line)
+        with _interruptible(trainer):
+            result = trainer.run()
+    if distributed.rank() > 0:
+        return
     if result.interrupted:
         note(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
     if as_json:

@@ -1,0 +1,252 @@
+"""Throughput of the training step against the textbook alternating step, in one run, interleaved."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ali_plugin.errors import OptionError
+from ali_plugin.model import ALI
+from ali_plugin.objectives.ali import ALIGame
+from ali_plugin.objectives.game import Batch
+from ali_plugin.training.config import Precision, TrainConfig
+from ali_plugin.training.step import TrainingStep
+from ali_plugin.training.textbook import TextbookStep
+from ali_plugin.version import __version__
+from ali_registry import Architecture, default_registry
+
+Step = Callable[[Batch], Any]
+MATMUL_SIZE = {"cpu": 2048, "cuda": 8192}
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Figures of one run.
+
+    Attributes:
+        images_per_second, textbook_images_per_second: medians over the repeats; ``spread`` holds the least and
+            the greatest of each.
+        ratio: median of the repeats' own ratios.
+        gflop_per_step, textbook_gflop_per_step: counted, forward and backward.
+        matmul_gflops: the machine's rate of matrix products, per second, measured between the repeats.
+        fraction_of_matmul: the step's rate of counted work over that.
+        peak_memory_bytes, textbook_peak_memory_bytes: of a process (CPU) or allocator (GPU) that runs one kind.
+    """
+
+    architecture: str
+    batch_size: int
+    device: str
+    precision: str
+    images_per_second: float
+    textbook_images_per_second: float
+    ratio: float
+    spread: dict[str, tuple[float, float]]
+    gflop_per_step: float
+    textbook_gflop_per_step: float
+    matmul_gflops: float
+    fraction_of_matmul: float
+    peak_memory_bytes: int
+    textbook_peak_memory_bytes: int
+    repeats: int
+    machine: dict[str, str]
+
+
+def bench(
+    architecture: str,
+    device: torch.device,
+    *,
+    batch_size: int | None = None,
+    repeats: int = 5,
+    steps: int = 1,
+    precision: Precision = "float32",
+    compiled: bool = False,
+    cuda_graphs: bool = False,
+) -> BenchResult:
+    """Measure an architecture.
+
+    Args:
+        batch_size: the recipe's if None.
+        repeats: rounds, each of ``steps`` steps of either kind in turn.
+        precision, compiled, cuda_graphs: of the project's step; the textbook step is eager float32.
+    """
+    if repeats < 1 or steps < 1:
+        raise OptionError(f"repeats and steps have to be positive, not {repeats} and {steps}")
+    size = batch_size or default_registry().get(Architecture, architecture).training.batch_size
+    config = TrainConfig(
+        architecture=architecture,
+        dataset="-",
+        steps=1,
+        precision=precision,
+        compile=compiled,
+        cuda_graphs=cuda_graphs,
+    )
+    ours, textbook = _steps(config, device)
+    batch = _batch(architecture, size, device)
+    work, textbook_work = _gflop(_steps(config, device, plain=True)[0], batch), _gflop(textbook, batch)
+    for _ in range(WARM_UP[device.type]):
+        ours(batch)
+    textbook(batch)
+    rounds = [
+        (
+            _seconds(ours, batch, steps, device),
+            _seconds(textbook, batch, steps, device),
+            _matmul_gflops(device),
+        )
+        for _ in range(repeats)
+    ]
+    rates = [size / ours_s for ours_s, _, _ in rounds]
+    textbook_rates = [size / textbook_s for _, textbook_s, _ in rounds]
+    matmul = statistics.median(rate for _, _, rate in rounds)
+    return BenchResult(
+        architecture=architecture,
+        batch_size=size,
+        device=_name(device),
+        precision=precision + (", compiled" if compiled else "") + (", CUDA graph" if cuda_graphs else ""),
+        images_per_second=statistics.median(rates),
+        textbook_images_per_second=statistics.median(textbook_rates),
+        ratio=statistics.median(slow / fast for fast, slow, _ in rounds),
+        spread={
+            "images_per_second": (min(rates), max(rates)),
+            "textbook_images_per_second": (min(textbook_rates), max(textbook_rates)),
+        },
+        gflop_per_step=work,
+        textbook_gflop_per_step=textbook_work,
+        matmul_gflops=matmul,
+        fraction_of_matmul=statistics.median(work / fast / rate for fast, _, rate in rounds),
+        peak_memory_bytes=_peak_memory(architecture, size, device, "ours"),
+        textbook_peak_memory_bytes=_peak_memory(architecture, size, device, "textbook"),
+        repeats=repeats,
+        machine=machine(),
+    )
+
+
+WARM_UP = {"cpu": 1, "cuda": 5, "mps": 2}
+
+
+def machine() -> dict[str, str]:
+    """What a figure depends on: versions and hardware."""
+    return {
+        "ali_plugin": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": _processor(),
+        "threads": str(torch.get_num_threads()),
+        "system": f"{platform.system()} {platform.machine()}",
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _steps(config: TrainConfig, device: torch.device, plain: bool = False) -> tuple[Step, Step]:
+    """The project's step and the textbook's, each on a model of its own."""
+    torch.manual_seed(0)
+    with device:
+        models = [ALI.from_architecture(config.architecture).train() for _ in range(2)]
+    chosen = replace(config, precision="float32", compile=False, cuda_graphs=False) if plain else config
+    return TrainingStep(ALIGame(models[0]), chosen), TextbookStep(models[1])
+
+
+def _batch(architecture: str, size: int, device: torch.device) -> Batch:
+    record = default_registry().get(Architecture, architecture)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(size, *record.data_shape, generator=generator).to(device)
+    condition = torch.randint(2, (size, record.condition_size), generator=generator).float().to(device)
+    return Batch(x, condition if record.condition_size else None)
+
+
+def _gflop(step: Step, batch: Batch) -> float:
+    with FlopCounterMode(display=False) as counter:
+        step(batch)
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _seconds(step: Step, batch: Batch, steps: int, device: torch.device) -> float:
+    """Mean seconds of a step."""
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        step(batch)
+    _wait(device)
+    return (time.perf_counter() - start) / steps
+
+
+def _matmul_gflops(device: torch.device) -> float:
+    """Rate of float32 matrix products, in GFLOP per second: the best of three."""
+    n = MATMUL_SIZE.get(device.type, 2048)
+    a, b = torch.randn(2, n, n, device=device).unbind()
+    torch.mm(a, b)
+
+    def once() -> float:
+        _wait(device)
+        start = time.perf_counter()
+        torch.mm(a, b)
+        _wait(device)
+        return time.perf_counter() - start
+
+    return 2 * n**3 / min(once() for _ in range(3)) / 1e9
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _peak_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
+    """Peak of a fresh process that runs two steps of one kind, above what it has after importing."""
+    command = [sys.executable, "-m", "ali_plugin.bench", architecture, str(size), str(device), kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def measure_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
+    """Bytes that two steps take in this process, which should be fresh."""
+    config = TrainConfig(architecture=architecture, dataset="-", steps=1)
+    before = _peak_resident()
+    step = _steps(config, device)[0 if kind == "ours" else 1]
+    for _ in range(2):
+        step(_batch(architecture, size, device))
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _peak_resident() - before
+
+
+def _peak_resident() -> int:
+    """The most bytes of memory that this process has held."""
+    try:
+        # Not getrusage, whose peak is inherited from the process that started this one.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def as_json(result: BenchResult) -> dict[str, Any]:
+    """The result for a file."""
+    return asdict(result)
+
+
+if __name__ == "__main__":
+    name, size, where, kind = sys.argv[1:]
+    print(measure_memory(name, int(size), torch.device(where), kind))

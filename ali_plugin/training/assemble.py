@@ -1,0 +1,79 @@
+"""What a run is made of: its data, its untrained model, a free folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ali_plugin.compose import compose
+from ali_plugin.config import PARTS
+from ali_plugin.datasets import load_split
+from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.errors import FolderError, OptionError, PartMismatch
+from ali_plugin.model import ALI
+from ali_plugin.training.batches import to_unit
+from ali_plugin.training.config import TrainConfig
+from ali_registry import Architecture, Objective, Registry
+
+MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
+
+
+def refuse_used(out: Path) -> None:
+    """Raise FolderError if ``out`` is not free for a new run."""
+    if out.is_dir() and any(out.iterdir()):
+        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
+    if out.exists() and not out.is_dir():
+        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
+
+
+def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:
+    """A split of a run's dataset."""
+    return load_split(
+        config.dataset,
+        split,
+        data_dir=None if config.data_dir is None else Path(config.data_dir),
+        data_shape=registry.get(Architecture, config.architecture).data_shape,
+        registry=registry,
+    )
+
+
+def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> ALI:
+    """The untrained model of a run, with a condition and classes of the sizes that the data have.
+
+    Raises:
+        DataError, OptionError: labels are asked of data or for an objective that has none.
+        PartMismatch: the parts, or the architecture's condition and the data's, do not fit.
+    """
+    wanted = registry.get(Architecture, config.architecture).condition_size
+    conditional = config.condition or wanted > 0
+    if conditional and wanted not in (0, split.label_size):
+        raise PartMismatch(
+            f"architecture {config.architecture!r} takes a condition of {wanted}, "
+            f"dataset {config.dataset!r} has {split.label_size} classes or attributes"
+        )
+    uses_labels = registry.get(Objective, config.objective).uses_labels
+    if uses_labels and config.labels is None:
+        raise OptionError(f"objective {config.objective!r} learns from labels; say how many with --labels N")
+    if config.labels is not None and not uses_labels:
+        raise OptionError(f"objective {config.objective!r} uses no labels; leave --labels out")
+    return ALI.from_config(
+        compose(
+            config.architecture,
+            parts={kind: getattr(config, kind) for kind in PARTS},
+            latent_size=config.latent_size,
+            condition_size=split.label_size if conditional else 0,
+            condition_names=split.classes if conditional else (),
+            classes=split.label_size if uses_labels else 1,
+            registry=registry,
+        ),
+        registry,
+    )
+
+
+def initialise_output(model: ALI, split: DataSplit) -> None:
+    """Give the decoder the data's mean, if it can start from it (paper.md section 3)."""
+    initialise = getattr(model.part("decoder"), "initialise_output", None)
+    if callable(initialise):
+        first = to_unit(torch.from_numpy(split.data[:MEAN_OVER].copy()))
+        initialise(first.mean(0).to(next(model.parameters()).device))

@@ -1,0 +1,173 @@
+"""Several processes, one run: each takes its rows of every batch, and gradients are averaged.
+
+Processes are started by torchrun (``ali train --devices N`` calls it), which tells each its rank through the
+environment. Batch norm sees the rows of all processes, so that N processes make the run of one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from ali_plugin.devices import resolve_device
+from ali_plugin.errors import ProcessesFailed
+
+MAX_RESTARTS = 3
+
+
+def rank() -> int:
+    """Number of this process, 0 where there is only one."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes make the run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def restarted() -> bool:
+    """Whether the launcher has started this process again after one of the run's processes died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def local_device(device: torch.device) -> torch.device:
+    """The device of this process: its own GPU, where the run is on GPUs."""
+    if device.type == "cuda" and device.index is None and world_size() > 1:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
+
+
+def launch(processes: int, arguments: Sequence[str]) -> None:
+    """Run ``ali ARGUMENTS`` in several processes of this machine, as torchrun does.
+
+    When one of them dies, all are started again and continue from the last checkpoint.
+
+    Raises:
+        ProcessesFailed: they ended with an error, which they have printed.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=MAX_RESTARTS,
+        monitor_interval=0.5,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "ali_cli", *arguments)
+    except ChildFailedError as error:
+        raise ProcessesFailed(f"the run's processes failed: {error.format_msg().splitlines()[0]}") from error
+    except SignalException as error:
+        raise ProcessesFailed("stopped; the same command with --resume continues the run") from error
+
+
+@contextmanager
+def process_group(device: str | None) -> Iterator[None]:
+    """Join the other processes of the run, if there are any, for work on a device (by name; None: the best)."""
+    if world_size() == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if resolve_device(device or "auto").type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def average_gradients(optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
+    """Replace every gradient by its mean over the processes, in one message."""
+    if not dist.is_initialized():
+        return
+    parameters = [p for o in optimisers.values() for group in o.param_groups for p in group["params"]]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def mean_over_processes(values: Tensor) -> Tensor:
+    """The mean of a tensor over the processes."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values /= world_size()
+    return values
+
+
+def gather(value: Tensor) -> list[Tensor]:
+    """A CPU tensor of every process, by rank."""
+    if not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * world_size()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+class SynchronisedBatchNorm(nn.Module):
+    """Batch norm over the rows of all processes, on any device (PyTorch's own needs GPUs).
+
+    It shares the parameters and buffers of the layer that it stands for, under the same names.
+    """
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+        self.eps, self.momentum = norm.eps, norm.momentum or 0.0
+        for name, buffer in norm.named_buffers():
+            self.register_buffer(name, buffer)
+        self.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
+        if self.training:
+            mean, variance = self._of_batch(x)
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return x * scale.view(shape) + (self.bias - mean * scale).view(shape)
+
+    def _of_batch(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        dims = [0, *range(2, x.ndim)]
+        count = x.numel() // x.shape[1] * world_size()
+        mean = all_reduce(x.sum(dims)) / count
+        centred = x - mean.view(1, -1, *[1] * (x.ndim - 2))
+        variance = all_reduce(centred.square().sum(dims)) / count
+        with torch.no_grad():
+            self.get_buffer("num_batches_tracked").add_(1)
+            self.get_buffer("running_mean").lerp_(mean, self.momentum)
+            self.get_buffer("running_var").lerp_(variance * count / (count - 1), self.momentum)
+        return mean, variance
+
+
+def synchronise_batch_norm(module: nn.Module) -> None:
+    """Put a synchronised layer in the place of every batch norm below a module, if there are other processes."""
+    if not dist.is_initialized():
+        return
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.register_module(name, SynchronisedBatchNorm(child))
+        else:
+            synchronise_batch_norm(child)
