@@ -5,8 +5,8 @@ from __future__ import annotations
 from ali_registry import ALIError
 
 __all__ = [
-    "ALIError", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra", "OptionError",
-    "PartMismatch", "TrainingDiverged", "WeightsError",
+    "ALIError", "CallbackFailed", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra",
+    "OptionError", "PartMismatch", "TrainingDiverged", "WeightsError",
 ]  # fmt: skip
 
 
@@ -40,6 +40,10 @@ class OptionError(ALIError):
 
 class MissingExtra(ALIError):
     """An optional dependency that is not installed; the text names the extra."""
+
+
+class CallbackFailed(ALIError):
+    """A callback raised while it watched a run; the run ends, its checkpoints stay."""
 
 
 class TrainingDiverged(ALIError):

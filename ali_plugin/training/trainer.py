@@ -20,7 +20,7 @@ from ali_plugin.config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.devices import resolve_device
-from ali_plugin.errors import FolderError, OptionError, PartMismatch, TrainingDiverged
+from ali_plugin.errors import ALIError, CallbackFailed, FolderError, OptionError, PartMismatch, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
 from ali_plugin.training import checkpoint
@@ -229,7 +229,13 @@ class Trainer:
 
     def _call(self, event: str, *arguments: object) -> None:
         for callback in self.callbacks:
-            getattr(callback, event)(self, *arguments)
+            try:
+                getattr(callback, event)(self, *arguments)
+            except ALIError:
+                raise
+            except Exception as error:
+                who = f"{type(callback).__module__}.{type(callback).__qualname__}"
+                raise CallbackFailed(f"callback {who} failed in {event}: {type(error).__name__}: {error}") from error
 
 
 def refuse_used(out: Path) -> None:

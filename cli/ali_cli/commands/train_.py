@@ -54,10 +54,13 @@ Examples:
 @click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/ARCH]")
+@click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
 @json_option
-def command(out: Path | None, resume: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
+def command(
+    out: Path | None, callbacks: tuple[str, ...], resume: bool, dry_run: bool, as_json: bool, **options: Any
+) -> None:
     """Train a model.
 
     The run folder gets the model (config.json, model.safetensors), samples.png, reconstructions.png,
@@ -70,9 +73,10 @@ def command(out: Path | None, resume: bool, dry_run: bool, as_json: bool, **opti
     if not resume:
         options["architecture"] = architecture
     if dry_run:
-        _print_plan(plan(options, out, resume), as_json)
+        _print_plan(plan(options, out, resume, callbacks), as_json)
         return
-    trainer = prepare(options, out, resume=resume, callbacks=training_progress(settings().verbosity))
+    watching = [*training_progress(settings().verbosity), *callbacks]
+    trainer = prepare(options, out, resume=resume, callbacks=watching)
     for line in trainer.notes:
         note(line)
     with _interruptible(trainer):
