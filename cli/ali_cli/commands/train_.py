@@ -17,6 +17,7 @@ from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, note, print_json, print_table, settings
 
 if TYPE_CHECKING:
+    from ali_plugin.training.callbacks import Callback
     from ali_plugin.training.trainer import Trainer
 
 
@@ -75,7 +76,7 @@ def command(
     if dry_run:
         _print_plan(plan(options, out, resume, callbacks), as_json)
         return
-    watching = [*training_progress(settings().verbosity), *callbacks]
+    watching: list[Callback | str] = [*training_progress(settings().verbosity), *callbacks]
     trainer = prepare(options, out, resume=resume, callbacks=watching)
     for line in trainer.notes:
         note(line)
