@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
+HEADER = "from ali_plugin import Architecture, Command, Dataset, Decoder, Encoder, hookimpl\n"
+
 
 def install(site: Path, distribution: str, code: str, *, version: str = "1.0", entry: str | None = None) -> None:
     """Write a one-module distribution with one ``ali_plugin`` entry point the way an installer leaves it.
@@ -18,7 +20,7 @@ def install(site: Path, distribution: str, code: str, *, version: str = "1.0", e
     """
     module = distribution.replace("-", "_")
     site.mkdir(parents=True, exist_ok=True)
-    (site / f"{module}.py").write_text("from ali_plugin import *\n" + dedent(code))
+    (site / f"{module}.py").write_text(HEADER + dedent(code))
     info = site / f"{module}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
