@@ -103,12 +103,11 @@ def test_commands_go_on_with_the_others(site: Path, shown: dict[str, dict[str, o
 
 
 def test_the_one_that_is_needed_fails_with_its_reason(site: Path) -> None:
-    done = ali("train", "--dataset", "double", "--dry-run", site=site)
+    done = ali("show", "double", site=site)
     assert done.returncode == 1
     expected = "cannot be had: plugin 'faulty' of registers-twice 1.0 is broken: registers the dataset 'double' twice"
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert expected in ali("show", "double", site=site).stderr
 
 
 def test_a_name_that_a_plugin_may_have_had_comes_with_every_reason(tmp_path: Path) -> None:
@@ -120,15 +119,16 @@ def test_a_name_that_a_plugin_may_have_had_comes_with_every_reason(tmp_path: Pat
 
 
 def test_two_plugins_with_one_name_are_both_named(tmp_path: Path) -> None:
-    install(tmp_path, "one", HEALTHY.format(name="contested"))
-    install(tmp_path, "two", HEALTHY.format(name="contested"))
-    done = ali("show", "contested", site=tmp_path)
-    assert done.returncode == 0  # the first is there to be looked at
-    done = ali("train", "--dataset", "contested", "--dry-run", site=tmp_path)
+    code = (
+        "import click\n@hookimpl\ndef register_commands(register):\n"
+        "    register(Command(name='contested', build=lambda: click.Command('x', callback=lambda: print('ran'))))"
+    )
+    install(tmp_path, "one", code)
+    install(tmp_path, "two", code)
+    done = ali("contested", site=tmp_path)
     assert done.returncode == 1
     assert "registered by plugin 'one' of one 1.0 and by plugin 'two' of two 1.0" in done.stderr
-    done = ali("list", "dataset", "--json", site=tmp_path, ALI_PLUGINS="two")
-    assert {row["distribution"] for row in json.loads(done.stdout)} == {"ali-plugin", "two"}
+    assert ali("contested", site=tmp_path, ALI_PLUGINS="two").stdout == "ran\n"
 
 
 def test_no_plugins_and_the_variable_restrict_loading(site: Path) -> None:
