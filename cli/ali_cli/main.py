@@ -25,6 +25,7 @@ COMMANDS = {
     "list": "List what is registered, and by which distribution.",
     "show": "Show one registered thing; an architecture layer by layer.",
     "plugins": "List the plugins, healthy and broken.",
+    "new-plugin": "Write a working plugin package to start from.",
 }
 
 
