@@ -70,9 +70,11 @@ def _rows(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Rows of tables, and the leaf modules of other nets."""
     for name, child in net.named_children():
         # A parametrised layer (spectral norm, say) has its parametrisations below it, but runs as one.
-        if isinstance(child, Layer) or is_parametrized(child):
-            yield prefix + name, child
-        elif not list(child.children()) and not isinstance(child, nn.Sequential):
+        if (
+            isinstance(child, Layer)
+            or is_parametrized(child)
+            or (not list(child.children()) and not isinstance(child, nn.Sequential))
+        ):
             yield prefix + name, child
         else:
             yield from _rows(child, f"{prefix}{name}.")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from click.testing import CliRunner, Result
 
+import tiny
 from ali_cli.main import cli
 from ali_plugin import ALI
 from ali_plugin.datasets import load_split

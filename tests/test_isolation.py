@@ -7,10 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from installed import ali, install
 
 from ali_plugin import Dataset, hookimpl
 from ali_registry import ALIError, build_registry, default_registry, restrict_plugins
+from installed import ali, install
 
 HEALTHY = """
 @hookimpl

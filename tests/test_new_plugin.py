@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from environment import FreshEnvironment
 
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.new_plugin import new_plugin
 from ali_registry import build_registry
+from environment import FreshEnvironment
 
 BUILT_IN = build_registry(only=())
 

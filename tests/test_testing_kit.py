@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
 from torch import Tensor
 
+import tiny
 from ali_plugin import Architecture, Dataset, Decoder, Discriminator, Encoder, hookimpl
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.testing import (
@@ -29,7 +29,7 @@ from ali_plugin.testing.dataset import Subject
 from ali_registry import Registry, build_registry, default_registry
 
 BUILT_IN = build_registry(only=())
-QUICK = 40_000_000
+QUICK = 15_000_000
 """Parameters; an architecture with more takes seconds and is left to the slow tests."""
 
 

@@ -88,7 +88,7 @@ class HalvedGame(ALIGame):
 
 
 def brightness(context: Context) -> dict[str, float]:
-    return {"mean": torch.cat(list(context.stream("test"))).mean().item()}
+    return {"mean": torch.cat([x for x, _ in context.stream("test")]).mean().item()}
 
 
 class Diary(Watcher):
