@@ -5,10 +5,12 @@ The rules:
 - A fenced block ```` ```console ```` holds commands, each on a line that begins with ``$ ``; other lines are what
   a person would see and are not compared. A fenced ```` ```python ```` block whose first line is ``# file: PATH``
   is written to that path. Both happen in the order of the page, in one temporary folder for each page.
-- In that folder stand ready: ``runs/fashion``, a small trained model; ``pictures`` and ``my-pictures``, folders of
+- In that folder stand ready: ``runs/fashion``, a small trained model, put back where a section ``##`` begins;
+  ``pictures`` and ``my-pictures``, folders of
   pictures; ``shoe.jpg`` and ``bag.png``; ``data``, with a few samples in Fashion-MNIST's own format; ``examples``.
-- ``ali`` runs in this process, as its console script would. From the first ``pip install -e`` of a page on, all
-  its commands are processes of a fresh environment, where that package is installed without its dependencies.
+- ``ali`` runs in this process, as its console script would (starting torch for each would take minutes).
+- ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
+  that environment from then on, and ``ali`` sees a file that the page changes.
 - ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first.
 - ``cd`` and ``pytest`` do what they say. What matches ``NOT_RUN`` is not run, for the reason given there.
   Anything else fails: a page shows no command that nobody has tried.
@@ -16,6 +18,7 @@ The rules:
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import re
@@ -31,7 +34,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ali_registry import hookspecs
+from ali_registry import default_registry, hookspecs, restrict_plugins
 from conftest import Ali
 from environment import FreshEnvironment
 from test_datasets import write_mnist_format
@@ -45,9 +48,6 @@ NOT_RUN = {
     r"ali \w+ me/.*": "needs a Hub",
     r"git .*": "needs a remote repository",
 }
-# Pages with many processes, whose commands other tests run too.
-SLOW = {"examples/ali-plugin-resnets/README.md"}
-
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [
     ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md"),
 ])  # fmt: skip
@@ -55,17 +55,20 @@ PAGES = sorted(str(path.relative_to(ROOT)) for path in [
 
 @dataclass(frozen=True)
 class Step:
-    """A command to run, or a file to write."""
+    """A command to run, a file to write, or the beginning of a section."""
 
     command: str = ""
     path: str = ""
     text: str = ""
+    new_section: bool = False
 
 
 def steps(page: str) -> Iterator[Step]:
     """What a page tells its reader to do, in order."""
-    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        if language == "console":
+    for heading, language, block in re.findall(r"^(## )|^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if heading:
+            yield Step(new_section=True)
+        elif language == "console":
             yield from (Step(command=line[2:]) for line in block.splitlines() if line.startswith("$ "))
         elif language == "python" and (named := re.match(r"# file: (\S+)\n", block)):
             yield Step(path=named[1], text=block[named.end() :].lstrip("\n"))
@@ -74,13 +77,16 @@ def steps(page: str) -> Iterator[Step]:
 class Reader:
     """Does what a page says."""
 
-    def __init__(self, folder: Path, ali: Ali, patch: pytest.MonkeyPatch) -> None:
-        self.folder, self.ali, self.patch = folder, ali, patch
+    def __init__(self, folder: Path, trained: Path, ali: Ali, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.trained, self.ali, self.patch = folder, trained, ali, patch
         self.environment: FreshEnvironment | None = None
         self.here = folder
 
     def follow(self, step: Step) -> None:
-        if step.path:
+        if step.new_section:
+            shutil.rmtree(self.folder / "runs" / "fashion", ignore_errors=True)
+            shutil.copytree(self.trained, self.folder / "runs" / "fashion")
+        elif step.path:
             (self.here / step.path).parent.mkdir(parents=True, exist_ok=True)
             (self.here / step.path).write_text(step.text)
         elif not any(re.fullmatch(pattern, step.command) for pattern in NOT_RUN):
@@ -92,19 +98,24 @@ class Reader:
         elif program == "ali":
             self.run_ali(*(self.shortened(arguments) if arguments[:1] == ("train",) else arguments))
         elif program == "pip" and arguments[:2] == ("install", "-e"):
-            self.environment = self.environment or FreshEnvironment.create(self.folder / ".environment")
-            self.environment.install(self.here / re.sub(r"\[.*\]$", "", arguments[2]), "--editable")
-        elif program == "pip" and arguments[0] == "uninstall" and self.environment:
-            self.environment.run("pip", "uninstall", "--yes", *arguments[1:])
+            self.install(self.here / re.sub(r"\[.*\]$", "", arguments[2]))
         elif program == "pytest" and self.environment:
             self.environment.run("pytest", *arguments, cwd=self.here)
         else:
             raise AssertionError(f"no rule for: {program} {shlex.join(arguments)}")
 
+    def install(self, project: Path) -> None:
+        self.environment = self.environment or FreshEnvironment.create(self.folder / ".environment")
+        self.environment.install(project, "--editable")
+        seen = [str(self.environment.site_packages), str(project)]
+        self.patch.setattr(sys, "path", [*sys.path, *seen])
+
     def run_ali(self, *arguments: str) -> None:
-        if self.environment:
-            self.environment.ali(*arguments, cwd=self.here)
-            return
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(str(self.folder)):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        default_registry.cache_clear()
         self.patch.chdir(self.here)
         done = self.ali(*arguments)
         assert done.code == 0, f"ali {shlex.join(arguments)}\n{done.err}"
@@ -122,20 +133,21 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> Reader:
+def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     shutil.copytree(trained, tmp_path / "runs" / "fashion")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     write_mnist_format(tmp_path / "data" / "FashionMNIST" / "raw", train=5060)
     generator = np.random.default_rng(0)
-    names = [f"{folder}/{i}.png" for folder in ("pictures", "my-pictures") for i in range(30)]
+    names = [f"{folder}/{i}.png" for folder in ("pictures", "my-pictures") for i in range(40)]
     for name in ["shoe.jpg", "bag.png", *names]:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(generator.integers(0, 255, (40, 36, 3), dtype=np.uint8)).save(path)
-    return Reader(tmp_path, ali, monkeypatch)
+    yield Reader(tmp_path, trained, ali, monkeypatch)
+    restrict_plugins(None)  # which also forgets the plugins of the page
 
 
-@pytest.mark.parametrize("name", [pytest.param(p, marks=[pytest.mark.slow] if p in SLOW else []) for p in PAGES])
+@pytest.mark.parametrize("name", PAGES)
 def test_what_a_page_says_works(name: str, reader: Reader) -> None:
     for step in steps((ROOT / name).read_text()):
         reader.follow(step)
@@ -170,5 +182,5 @@ def test_no_heading_is_left_of_a_hook_that_is_gone() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     for name in PAGES:
         page = (ROOT / name).read_text()
-        for target in re.findall(r"\]\(([^)#:]+?)(?:#[\w-]*)?\)", page):
+        for target in re.findall(r"\]\(([^)#:]+?\.md)(?:#[\w-]*)?\)", page):
             assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
