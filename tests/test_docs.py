@@ -6,8 +6,8 @@ The rules:
   a person would see and are not compared. A fenced ```` ```python ```` block whose first line is ``# file: PATH``
   is written to that path. Both happen in the order of the page, in one temporary folder for each page.
 - In that folder stand ready: ``runs/fashion``, a small trained model, put back where a section ``##`` begins;
-  ``pictures`` and ``my-pictures``, folders of
-  pictures; ``shoe.jpg`` and ``bag.png``; ``data``, with a few samples in Fashion-MNIST's own format; ``examples``.
+  ``pictures`` and ``my-pictures``, folders of pictures; ``shoe.jpg`` and ``bag.png``; ``data``, with a few samples
+  in Fashion-MNIST's own format; ``examples``.
 - ``ali`` runs in this process, as its console script would (starting torch for each would take minutes).
 - ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
   that environment from then on, and ``ali`` sees a file that the page changes.

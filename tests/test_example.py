@@ -61,6 +61,7 @@ def test_it_evaluates_and_samples(environment: FreshEnvironment, run: Path, tmp_
     assert (tmp_path / "new.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_it_continues_exactly_with_spectral_norm(environment: FreshEnvironment, run: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     environment.ali("train", "--arch", "resnet28", *SHORT[2:], "--steps", 4, "--out", whole)
