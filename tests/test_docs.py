@@ -147,7 +147,10 @@ def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPa
     restrict_plugins(None)  # which also forgets the plugins of the page
 
 
-@pytest.mark.parametrize("name", PAGES)
+# What an example's page shows, test_example.py runs by itself, so that this need not be done every time.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("examples") else []) for name in PAGES]
+)
 def test_what_a_page_says_works(name: str, reader: Reader) -> None:
     for step in steps((ROOT / name).read_text()):
         reader.follow(step)

@@ -45,7 +45,7 @@ def ali(*arguments: object) -> Result:
 def fashion_with(part: str) -> ALI:
     """A built-in architecture with one part of a plugin that has the hook for it and no other."""
     registry = build_registry((), [tiny.only(f"register_{part}s")])
-    return ALI.from_architecture("fashion", parts={part: "tiny"}, registry=registry).eval()
+    return ALI.from_architecture("fashion", parts={part: "tiny"}, latent_size=32, registry=registry).eval()
 
 
 def test_register_encoders() -> None:

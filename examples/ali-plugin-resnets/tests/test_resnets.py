@@ -26,7 +26,7 @@ def test_the_discriminator_is_contractive_in_every_layer() -> None:
 
 def test_the_parts_go_with_other_pictures_too() -> None:
     model = ALI.from_architecture("fashion", parts={"encoder": "resnet"})
-    assert model.encode(torch.rand(2, 1, 28, 28)).mean.shape == (2, 32)
+    assert model.encode(torch.rand(2, 1, 28, 28)).mean.shape == (2, model.config.latent_size)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 16, 24)])
