@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ali_plugin.compose import build_parts, compose
 from ali_plugin.config import ModelConfig
@@ -68,7 +69,12 @@ def _trace(part: str, net: nn.Module, inputs: list[Tensor]) -> list[LayerLine]:
 def _rows(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Rows of tables, and the leaf modules of other nets."""
     for name, child in net.named_children():
-        if isinstance(child, Layer) or (not list(child.children()) and not isinstance(child, nn.Sequential)):
+        # A parametrised layer (spectral norm, say) has its parametrisations below it, but runs as one.
+        if (
+            isinstance(child, Layer)
+            or is_parametrized(child)
+            or (not list(child.children()) and not isinstance(child, nn.Sequential))
+        ):
             yield prefix + name, child
         else:
             yield from _rows(child, f"{prefix}{name}.")
@@ -77,7 +83,7 @@ def _rows(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
 def _line(part: str, name: str, module: nn.Module, shape: tuple[int, ...]) -> LayerLine:
     parameters = sum(parameter.numel() for parameter in module.parameters())
     if not isinstance(module, Layer):
-        operation = f"{type(module).__name__} {module.extra_repr()}".strip()
+        operation = f"{type(module).__name__.removeprefix('Parametrized')} {module.extra_repr()}".strip()
         return LayerLine(part, name, operation[:40], None, False, 0.0, "", "", shape, parameters)
     row = module.row
     operation = "linear" if row.operation == "linear" else f"{row.operation} {row.kernel}x{row.kernel}/{row.stride}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ali_registry import ALIError
 
 __all__ = [
-    "ALIError", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra", "OptionError",
-    "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
+    "ALIError", "CallbackFailed", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra",
+    "OptionError", "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
 ]  # fmt: skip
 
 
@@ -44,6 +44,10 @@ class MissingExtra(ALIError):
 
 class ProcessesFailed(ALIError):
     """The processes of a run on several devices ended with an error."""
+
+
+class CallbackFailed(ALIError):
+    """A callback raised while it watched a run; the run ends, its checkpoints stay."""
 
 
 class TrainingDiverged(ALIError):

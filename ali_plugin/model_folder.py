@@ -57,17 +57,23 @@ def load(
         with torch.device("meta"):
             implied = cls(config, **build_parts(config, registry)).state_dict()
     except UnknownName as error:
-        raise _with_distributions(error, config) from error
+        raise _with_distributions(error, config, registry) from error
     weights = _open_weights(folder / WEIGHTS_NAME, implied, parts)
     model = cls(config, **build_parts(config, registry, parts))
     model.load_state_dict(weights, strict=True)
     return model.to(device=device, dtype=dtype).eval()
 
 
-def _with_distributions(error: UnknownName, config: ModelConfig) -> FolderError:
-    needed = [f"{plugin.distribution} {plugin.version}" for plugin in config.plugins]
-    advice = f"; the model was made with {', '.join(needed)}: install what is missing" if needed else ""
-    return FolderError(f"{error}{advice}")
+def _with_distributions(error: UnknownName, config: ModelConfig, registry: Registry) -> FolderError:
+    """Name the distributions that the model needs and that are not there; broken ones explain themselves."""
+    there = {status.origin.distribution for status in registry.plugins}
+    missing = [plugin for plugin in config.plugins if plugin.distribution not in there]
+    if not missing:
+        made_with = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in config.plugins)
+        return FolderError(f"{error}; the model was made with {made_with or 'an unknown plugin'}")
+    named = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in missing)
+    what = f"{error.kind} {error.name!r}" if error.kind else repr(error.name)
+    return FolderError(f"the model needs {what} of {named}, which is not installed; install it and try again")
 
 
 def _open_weights(path: Path, implied: Mapping[str, Tensor], parts: Collection[str]) -> dict[str, Tensor]:

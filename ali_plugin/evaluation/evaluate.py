@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ali_plugin.evaluation.context import Context
-from ali_registry import Metric, Registry, default_registry
+from ali_registry import InvalidRecord, Metric, Registry, default_registry
 
 
 def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None = None) -> dict[str, dict[str, float]]:
@@ -13,8 +13,18 @@ def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None
 
     Raises:
         UnknownName: nothing registers a metric.
+        InvalidRecord: a metric returns something else than figures.
         ALIError: a metric that does not fit the model or the data.
     """
     registry = registry or default_registry()
     functions = {name: registry.get(Metric, name).load() for name in metrics}
-    return {name: dict(function(context)) for name, function in functions.items()}
+    return {name: _figures(name, function(context)) for name, function in functions.items()}
+
+
+def _figures(name: str, found: object) -> dict[str, float]:
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+        raise InvalidRecord(f"metric {name!r} returned a {type(found).__name__}, not a mapping of figures by name")
+    try:
+        return {key: float(value) for key, value in found.items()}
+    except (TypeError, ValueError) as error:
+        raise InvalidRecord(f"metric {name!r} returned what is no number: {error}") from error

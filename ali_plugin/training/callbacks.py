@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ali_registry import Callback as CallbackRecord
+from ali_registry import InvalidRecord, Registry
+
 if TYPE_CHECKING:
     from ali_plugin.training.trainer import Trainer
 
@@ -29,3 +32,17 @@ class Callback:
 
     def on_end(self, trainer: Trainer) -> None:
         """After the last step, also of an interrupted run, when everything is saved."""
+
+
+def build_callback(name: str, registry: Registry) -> Callback:
+    """The registered callback of this name.
+
+    Raises:
+        UnknownName: nothing registers it.
+        InvalidRecord: its plugin builds something else.
+    """
+    callback = registry.get(CallbackRecord, name).load()()
+    if not isinstance(callback, Callback):
+        origin = registry.entry(CallbackRecord, name).origin
+        raise InvalidRecord(f"callback {name!r} of {origin} is a {type(callback).__name__}, not a Callback")
+    return callback

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ali_plugin.errors import MissingExtra, OptionError
+from ali_plugin.errors import MissingExtra
 from ali_plugin.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from ali_plugin.training.trainer import Trainer
-
-
-def logger(name: str) -> Callback:
-    """The callback that ``--log NAME`` means; OptionError for another name than "tensorboard"."""
-    if name != "tensorboard":
-        raise OptionError(f"--log is {name!r}, it has to be tensorboard")
-    return TensorBoard()
 
 
 class TensorBoard(Callback):

@@ -14,12 +14,13 @@ from ali_plugin.errors import FolderError
 from ali_plugin.training.assemble import build_model, load_data, refuse_used
 from ali_plugin.training.batches import count_batches, to_unit
 from ali_plugin.training.best import BestModel
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks import Callback, build_callback
 from ali_plugin.training.collapse import CollapseWarning
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
 from ali_plugin.training.held_out import HeldOutError
 from ali_plugin.training.pictures import PictureSaver
 from ali_plugin.training.trainer import Trainer
+from ali_registry import Callback as CallbackRecord
 from ali_registry import Registry, default_registry
 
 VARIANCE_OVER = 500  # held-out samples
@@ -30,7 +31,7 @@ def prepare(
     out: Path,
     *,
     resume: bool = False,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | str] = (),
     registry: Registry | None = None,
 ) -> Trainer:
     """A trainer for these options, ready to ``run()``.
@@ -44,7 +45,8 @@ def prepare(
     """
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
-    trainer = Trainer(config, out, resume=resume, callbacks=callbacks, registry=registry)
+    watching = [build_callback(given, registry) if isinstance(given, str) else given for given in callbacks]
+    trainer = Trainer(config, out, resume=resume, callbacks=watching, registry=registry)
     held_out = trainer.load_split("validation")
     shown = to_unit(torch.from_numpy(held_out.data[:VARIANCE_OVER].copy()))
     trainer.callbacks.insert(0, CollapseWarning(shown.var(0).mean().item()))
@@ -55,13 +57,21 @@ def prepare(
     return trainer
 
 
-def plan(options: dict[str, Any], out: Path, resume: bool, registry: Registry | None = None) -> dict[str, Any]:
+def plan(
+    options: dict[str, Any],
+    out: Path,
+    resume: bool,
+    callbacks: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> dict[str, Any]:
     """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file."""
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
     if not resume:
         refuse_used(out)
     device = resolve_device(config.device)
+    for name in callbacks:
+        registry.get(CallbackRecord, name)
     split = load_data(config, "train", registry)
     with torch.device("meta"):
         model = build_model(config, split, registry)

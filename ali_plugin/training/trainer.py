@@ -17,7 +17,7 @@ from torch import Tensor
 from ali_plugin import atomic, model_folder
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.devices import precision, random_states, resolve_device, restore_random_states
-from ali_plugin.errors import FolderError, TrainingDiverged
+from ali_plugin.errors import ALIError, CallbackFailed, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
 from ali_plugin.training import checkpoint, distributed
@@ -266,7 +266,13 @@ class Trainer:
 
     def _call(self, event: str, *arguments: object) -> None:
         for callback in self.callbacks if distributed.rank() == 0 else ():
-            getattr(callback, event)(self, *arguments)
+            try:
+                getattr(callback, event)(self, *arguments)
+            except ALIError:
+                raise
+            except Exception as error:
+                who = f"{type(callback).__module__}.{type(callback).__qualname__}"
+                raise CallbackFailed(f"callback {who} failed in {event}: {type(error).__name__}: {error}") from error
 
 
 def _forget_later_metrics(path: Path, step: int) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ali_cli.settings import Settings, global_options
-from ali_registry import ALIError, Command, default_registry
+from ali_registry import ALIError, Command, InvalidRecord, UnavailableName, default_registry, hookimpl
 
 # Name -> the line that ``ali --help`` shows, so that help imports no command.
 COMMANDS = {
@@ -24,27 +26,50 @@ COMMANDS = {
     "list": "List what is registered, and by which distribution.",
     "show": "Show one registered thing; an architecture layer by layer.",
     "plugins": "List the plugins, healthy and broken.",
+    "new-plugin": "Write a working plugin package to start from.",
 }
 
 
+@hookimpl
+def register_commands(register: Callable[[Command], None]) -> None:
+    """The built-in commands, so that no plugin can take their names."""
+    for name, summary in COMMANDS.items():
+        register(Command(name=name, summary=summary, build=functools.partial(built_in, name)))
+
+
+def built_in(name: str) -> click.Command:
+    """Import the module of a built-in command."""
+    command: click.Command = importlib.import_module(f"ali_cli.commands.{name.replace('-', '_')}_").command
+    return command
+
+
+def plugged(name: str) -> click.Command:
+    """Build the command of a plugin; InvalidRecord, naming the plugin, where that is not a command."""
+    entry = default_registry().entry(Command, name)
+    assert isinstance(entry.record, Command)
+    command = entry.record.load()()
+    if not isinstance(command, click.Command):
+        raise InvalidRecord(f"command {name!r} of {entry.origin} is a {type(command).__name__}, not a click.Command")
+    return command
+
+
 class AliGroup(click.Group):
-    """Built-in commands by name, then those of plugins."""
+    """Built-in commands in the order of their table, then those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        plugged = [entry.record.name for entry in default_registry().entries("command")]
-        return [*COMMANDS, *(name for name in plugged if name not in COMMANDS)]
+        return list(self._summaries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in COMMANDS:
-            module = importlib.import_module(f"ali_cli.commands.{cmd_name.replace('-', '_')}_")
-            command: click.Command = module.command
-        elif any(entry.record.name == cmd_name for entry in default_registry().entries("command")):
-            command = default_registry().get(Command, cmd_name).load()()
-        else:
+        if cmd_name not in COMMANDS and cmd_name not in self._summaries():
             return None
+        command = built_in(cmd_name) if cmd_name in COMMANDS else plugged(cmd_name)
         if not any(parameter.name == "debug" for parameter in command.params):
             command.params.extend(global_options())
         return command
+
+    def _summaries(self) -> dict[str, str]:
+        registered = {entry.record.name: entry.record.summary for entry in default_registry().entries("command")}
+        return {**COMMANDS, **registered}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -54,14 +79,16 @@ class AliGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            reason = default_registry().unknown(args[0], "command")
+            if isinstance(reason, UnavailableName):
+                raise reason from None
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2)
             offer = f" Did you mean {' or '.join(close)}?" if close else ""
             raise click.UsageError(f"{error.message.rstrip('.')}.{offer}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        plugged = {entry.record.name: entry.record.summary for entry in default_registry().entries("command")}
         with formatter.section("Commands"):
-            formatter.write_dl(list({**plugged, **COMMANDS}.items()))
+            formatter.write_dl(list(self._summaries().items()))
 
 
 @click.group(cls=AliGroup, params=global_options(), context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ali_registry import restrict_plugins
+
 WIDE = 240  # columns, so that piped tables are not folded
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +41,11 @@ def _keep(name: str, change: int = 0) -> Callable[[click.Context, click.Paramete
     return keep
 
 
+def _no_plugins(_: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        restrict_plugins((), option.opts[0])
+
+
 def global_options() -> list[click.Option]:
     """Fresh option objects for one command."""
     return [
@@ -48,6 +55,8 @@ def global_options() -> list[click.Option]:
                      help="Say less: no progress."),
         click.Option(["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=_keep("debug"),
                      help="Show the traceback of an error."),
+        click.Option(["--no-plugins"], is_flag=True, expose_value=False, is_eager=True, callback=_no_plugins,
+                     help="Load none but the built-in plugins; ALI_PLUGINS=a,b loads some."),
     ]  # fmt: skip
 
 

@@ -1,8 +1,16 @@
 """The plugin registry of ali-plugin: hooks, records, manager, errors. It knows nothing of torch."""
 
-from ali_registry.errors import ALIError, DuplicateName, InvalidRecord, MissingPart, UnknownName
+from ali_registry.errors import ALIError, DuplicateName, InvalidRecord, MissingPart, UnavailableName, UnknownName
 from ali_registry.hookspecs import hookimpl
-from ali_registry.manager import Entry, Origin, PluginStatus, Registry, build_registry, default_registry
+from ali_registry.manager import (
+    Entry,
+    Origin,
+    PluginStatus,
+    Registry,
+    build_registry,
+    default_registry,
+    restrict_plugins,
+)
 from ali_registry.records import (
     KINDS,
     Architecture,
@@ -22,6 +30,6 @@ from ali_registry.records import (
 __all__ = [
     "KINDS", "ALIError", "Architecture", "Callback", "Command", "Dataset", "Decoder", "Discriminator",
     "DuplicateName", "Encoder", "Entry", "InvalidRecord", "Metric", "MissingPart", "Objective", "Origin",
-    "Part", "PluginStatus", "Record", "Registry", "TrainingDefaults", "UnknownName", "build_registry",
-    "default_registry", "hookimpl",
+    "Part", "PluginStatus", "Record", "Registry", "TrainingDefaults", "UnavailableName", "UnknownName",
+    "build_registry", "default_registry", "hookimpl", "restrict_plugins",
 ]  # fmt: skip

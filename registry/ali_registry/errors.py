@@ -12,11 +12,20 @@ class ALIError(Exception):
 class UnknownName(ALIError):
     """No plugin registers this name; the text offers the closest names and where each comes from."""
 
-    def __init__(self, kind: str, name: str, *, offers: Sequence[str], reasons: Sequence[str] = ()) -> None:
+    def __init__(self, kind: str | None, name: str, *, offers: Sequence[str], reasons: Sequence[str] = ()) -> None:
         self.kind, self.name = kind, name
-        offer = f"; did you mean {', '.join(offers)}?" if offers else f"; see `ali list {kind}`"
+        listed = " ".join(["ali list", *([kind] if kind else [])])
+        offer = f"; did you mean {', '.join(offers)}?" if offers else f"; see `{listed}`"
         because = "".join(f" ({reason})" for reason in reasons)
-        super().__init__(f"unknown {kind} {name!r}{offer}{because}")
+        super().__init__(f"unknown {kind or 'name'} {name!r}{offer}{because}")
+
+
+class UnavailableName(UnknownName):
+    """The plugin that registers this name is broken; the text says why."""
+
+    def __init__(self, kind: str | None, name: str, reasons: Sequence[str]) -> None:
+        self.kind, self.name = kind, name
+        ALIError.__init__(self, f"{kind or 'name'} {name!r} cannot be had: {'; '.join(reasons)}")
 
 
 class DuplicateName(ALIError):
@@ -26,7 +35,7 @@ class DuplicateName(ALIError):
         self.kind, self.name, self.origins = kind, name, tuple(origins)
         super().__init__(
             f"{kind} {name!r} is registered by {' and by '.join(origins)}; uninstall one of them, or choose "
-            "with ALI_PLUGINS=NAME[,NAME] which plugins load"
+            "with ALI_PLUGINS=NAME[,NAME] which plugins or distributions load"
         )
 
 

@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 import pluggy
 
-from ali_registry import records
+from ali_registry.records import (
+    Architecture,
+    Callback,
+    Command,
+    Dataset,
+    Decoder,
+    Discriminator,
+    Encoder,
+    Metric,
+    Objective,
+)
 
 PROJECT = "ali_plugin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -14,45 +24,45 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def register_encoders(register: Callable[[records.Encoder], None]) -> None:
+def register_encoders(register: Callable[[Encoder], None]) -> None:
     """Register encoders q(z|x)."""
 
 
 @hookspec
-def register_decoders(register: Callable[[records.Decoder], None]) -> None:
+def register_decoders(register: Callable[[Decoder], None]) -> None:
     """Register decoders p(x|z)."""
 
 
 @hookspec
-def register_discriminators(register: Callable[[records.Discriminator], None]) -> None:
+def register_discriminators(register: Callable[[Discriminator], None]) -> None:
     """Register discriminators D(x, z)."""
 
 
 @hookspec
-def register_architectures(register: Callable[[records.Architecture], None]) -> None:
+def register_architectures(register: Callable[[Architecture], None]) -> None:
     """Register architectures: three parts by name with shapes, recipe and reference."""
 
 
 @hookspec
-def register_datasets(register: Callable[[records.Dataset], None]) -> None:
+def register_datasets(register: Callable[[Dataset], None]) -> None:
     """Register datasets."""
 
 
 @hookspec
-def register_objectives(register: Callable[[records.Objective], None]) -> None:
+def register_objectives(register: Callable[[Objective], None]) -> None:
     """Register training objectives."""
 
 
 @hookspec
-def register_metrics(register: Callable[[records.Metric], None]) -> None:
+def register_metrics(register: Callable[[Metric], None]) -> None:
     """Register metrics for ``ali evaluate``."""
 
 
 @hookspec
-def register_callbacks(register: Callable[[records.Callback], None]) -> None:
+def register_callbacks(register: Callable[[Callback], None]) -> None:
     """Register training callbacks for ``ali train --callback NAME``."""
 
 
 @hookspec
-def register_commands(register: Callable[[records.Command], None]) -> None:
+def register_commands(register: Callable[[Command], None]) -> None:
     """Register further commands of ``ali``."""

@@ -5,21 +5,26 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import re
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-import pluggy
-
 from ali_registry import hookspecs
-from ali_registry.errors import ALIError, DuplicateName, InvalidRecord, UnknownName
+from ali_registry.errors import ALIError, DuplicateName, InvalidRecord, UnavailableName, UnknownName
+from ali_registry.plugin import reason, records_of
 from ali_registry.records import KINDS, Record
 
 R = TypeVar("R", bound=Record)
-HOOKS = {f"register_{kind}s": record for kind, record in KINDS.items()}
+Key = tuple[str, str]
+"""Kind and name."""
+
 HOME = "ali-plugin"
 """The distribution whose plugins are the built-in ones."""
+
+VARIABLE = "ALI_PLUGINS"
 
 
 @dataclass(frozen=True)
@@ -46,65 +51,74 @@ class Entry:
 
 @dataclass
 class PluginStatus:
-    """A plugin that was found: healthy if ``error`` is None, otherwise none of its records count."""
+    """A plugin that was found.
+
+    Attributes:
+        error: None if it is healthy; otherwise none of its records count.
+        left_out_by: the option or variable that kept it from being loaded, None if it was.
+        offered: kind and name of all that it registered, of a broken one as far as it came.
+        complete: it came to the end, so that it has nothing but ``offered``.
+    """
 
     origin: Origin
     error: str | None = None
+    left_out_by: str | None = None
     entries: list[Entry] = field(default_factory=list)
+    offered: list[Key] = field(default_factory=list)
+    complete: bool = False
+    plugin: object = field(default=None, repr=False)
+
+    @property
+    def state(self) -> str:
+        """One line for people."""
+        if self.left_out_by:
+            return f"left out by {self.left_out_by}"
+        return self.error or f"ok, registers {len(self.entries)}"
 
 
 class Registry:
     """The records of all healthy plugins, by kind and name."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
-        self._entries: dict[tuple[str, str], Entry] = {}
-        self._contested: dict[tuple[str, str], list[Origin]] = {}
+        self._entries: dict[Key, Entry] = {}
+        self._rivals: dict[Key, list[Origin]] = {}
         self.plugins: list[PluginStatus] = []
 
     def add(self, plugin: object, origin: Origin | None = None) -> PluginStatus:
         """Take a plugin's records: all of them, or none and a reason in the returned status."""
         name = getattr(plugin, "__name__", type(plugin).__name__)
-        status = PluginStatus(origin or Origin(str(name), "", ""))
+        status = PluginStatus(origin or Origin(str(name), "", ""), plugin=plugin)
         self.plugins.append(status)
+        found = []
         try:
-            self._manager.register(plugin, name=f"{status.origin.distribution}:{status.origin.plugin}")
-            self._refuse_newer_hooks(plugin)
-            status.entries = list(self._ask(plugin, status.origin))
-            self._refuse_taken_names(status.entries)
-        except Exception as error:
-            status.entries, status.error = [], _reason(error)
-            if self._manager.is_registered(plugin):
-                self._manager.unregister(plugin)
-        for entry in status.entries:
-            self._entries[entry.record.kind, entry.record.name] = entry
+            for record in records_of(plugin):
+                found.append(Entry(record, status.origin))
+                status.offered.append((record.kind, record.name))
+            status.complete = True
+            self._refuse_taken_names(status)
+        except (Exception, SystemExit) as error:
+            status.error = reason(error)
+            return status
+        status.entries = found
+        self._entries |= {(entry.record.kind, entry.record.name): entry for entry in found}
         return status
 
     def remove(self, plugin: object) -> None:
         """Forget a plugin that ``add`` took, healthy or not."""
-        name = getattr(plugin, "__name__", type(plugin).__name__)
-        if self._manager.is_registered(plugin):
-            self._manager.unregister(plugin)
-        for status in [s for s in self.plugins if s.origin.plugin == name]:
+        for status in [status for status in self.plugins if status.plugin is plugin]:
             self.plugins.remove(status)
             for entry in status.entries:
                 del self._entries[entry.record.kind, entry.record.name]
-            for origins in self._contested.values():
+            for origins in self._rivals.values():
                 origins[:] = [origin for origin in origins if origin != status.origin]
 
     def add_entry_point(self, entry_point: EntryPoint) -> PluginStatus:
         """Import and take the plugin behind an entry point; a failing import is a status, not an error."""
-        distribution = entry_point.dist
-        origin = Origin(
-            entry_point.name,
-            distribution.name if distribution else "",
-            distribution.version if distribution else "",
-        )
+        origin = _origin(entry_point)
         try:
             plugin = entry_point.load()
-        except Exception as error:
-            status = PluginStatus(origin, f"cannot be imported: {_reason(error)}")
+        except (Exception, SystemExit) as error:
+            status = PluginStatus(origin, f"cannot be imported: {reason(error)}")
             self.plugins.append(status)
             return status
         return self.add(plugin, origin)
@@ -123,13 +137,13 @@ class Registry:
             DuplicateName: two plugins do.
         """
         key = (kind.kind, name)
-        if key in self._entries:
-            holder = self._entries[key].origin
-            rivals = self._contested.get(key, [])
-            if rivals and holder.distribution != HOME:
-                raise DuplicateName(*key, [str(holder), *map(str, rivals)])
-            return self._entries[key]
-        raise UnknownName(*key, offers=self._offers(*key), reasons=list(self._failures()))
+        if key not in self._entries:
+            raise self.unknown(name, kind.kind)
+        holder = self._entries[key].origin
+        rivals = self._rivals.get(key, [])
+        if rivals and holder.distribution != HOME:
+            raise DuplicateName(*key, [str(holder), *map(str, rivals)])
+        return self._entries[key]
 
     def get(self, kind: type[R], name: str) -> R:
         """The record of this kind and name; raises as ``entry`` does."""
@@ -137,77 +151,127 @@ class Registry:
         assert isinstance(record, kind)
         return record
 
-    def _ask(self, plugin: object, origin: Origin) -> Iterator[Entry]:
-        others = set(self._manager.get_plugins()) - {plugin}
-        for hook, kind in HOOKS.items():
-            taken: list[object] = []
-            self._manager.subset_hook_caller(hook, others)(register=taken.append)
-            for record in taken:
-                if not isinstance(record, kind):
-                    raise InvalidRecord(
-                        f"{hook} was given a {type(record).__name__}, not an ali_registry {kind.__name__}"
-                    )
-                yield Entry(record, origin)
+    def unknown(self, name: str, kind: str | None = None) -> UnknownName:
+        """The error for a name that nothing healthy registers, with the reasons that are known.
 
-    def _refuse_newer_hooks(self, plugin: object) -> None:
-        callers = self._manager.get_hookcallers(plugin) or []
-        unknown = sorted(caller.name for caller in callers if not caller.has_spec())
-        if unknown:
-            raise InvalidRecord(
-                f"implements {', '.join(unknown)}, which this version of {HOME} does not have; upgrade {HOME}"
-            )
+        Args:
+            kind: None where the name could be of any kind.
+        """
+        broken = [status for status in self.plugins if status.error]
+        owners = [s for s in broken if any(n == name and kind in (None, k) for k, n in s.offered)]
+        if owners:
+            return UnavailableName(kind, name, [f"{status.origin} is broken: {status.error}" for status in owners])
+        reasons = [f"{status.origin} is broken: {status.error}" for status in broken if not status.complete]
+        reasons += [f"{status.origin} is left out by {status.left_out_by}" for status in self.plugins
+                    if status.left_out_by]  # fmt: skip
+        return UnknownName(kind, name, offers=self._offers(kind, name), reasons=reasons)
 
-    def _refuse_taken_names(self, entries: list[Entry]) -> None:
-        own: set[tuple[str, str]] = set()
+    def _refuse_taken_names(self, status: PluginStatus) -> None:
+        own: set[Key] = set()
         clashes = []
-        for entry in entries:
-            key = (entry.record.kind, entry.record.name)
+        for key in status.offered:
             if key in own:
                 raise InvalidRecord(f"registers the {key[0]} {key[1]!r} twice")
             own.add(key)
             if key in self._entries:
-                self._contested.setdefault(key, []).append(entry.origin)
-                clashes.append(DuplicateName(*key, [str(self._entries[key].origin), str(entry.origin)]))
+                clashes.append(DuplicateName(*key, [str(self._entries[key].origin), str(status.origin)]))
+        for clash in clashes:
+            self._rivals.setdefault((clash.kind, clash.name), []).append(status.origin)
         if clashes:
             raise clashes[0]
 
-    def _offers(self, kind: str, name: str) -> list[str]:
+    def _offers(self, kind: str | None, name: str) -> list[str]:
         names = {entry.record.name: entry.origin for entry in self.entries(kind)}
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         return [f"{match!r} ({names[match].distribution or names[match].plugin})" for match in close]
 
-    def _failures(self) -> Iterator[str]:
-        for status in self.plugins:
-            if status.error:
-                yield f"{status.origin} is broken: {status.error}"
 
-
-def build_registry(only: Collection[str] | None = None, plugins: Iterable[object] = ()) -> Registry:
+def build_registry(
+    only: Collection[str] | None = None, plugins: Iterable[object] = (), *, because: str = "only"
+) -> Registry:
     """Make a registry of the installed plugins.
 
     Args:
-        only: names of the third-party entry points to load, None for all. The built-in ones always load.
+        only: names of the third-party plugins to load, or of their distributions, None for all. The
+            built-in ones always load.
         plugins: further plugin objects to take after them.
+        because: what to call the restriction when somebody misses a plugin.
     """
-    found = entry_points(group=hookspecs.PROJECT)
     registry = Registry()
-    by_origin = {(point.dist.name if point.dist else "", point.name): point for point in found}
-    for (distribution, name), point in sorted(by_origin.items(), key=lambda item: (item[0][0] != HOME, item[0])):
-        if distribution == HOME or only is None or name in only:
+    wanted = None if only is None else {_canonical(name): name for name in only}
+    used: set[str] = set()
+    for origin, point in _installed():
+        names = {_canonical(origin.plugin), _canonical(origin.distribution)}
+        if origin.distribution == HOME or wanted is None or names & set(wanted):
+            used |= names
             registry.add_entry_point(point)
+        else:
+            registry.plugins.append(PluginStatus(origin, left_out_by=because))
+    for missing in sorted(set(wanted or ()) - used):
+        name = (wanted or {})[missing]
+        error = f"{because} names it, but no installed distribution has such a plugin"
+        registry.plugins.append(PluginStatus(Origin(name, "", ""), error, complete=True))
     for plugin in plugins:
         registry.add(plugin)
     return registry
 
 
+def _installed() -> Iterator[tuple[Origin, EntryPoint]]:
+    """Entry points with their origins, the built-in ones first, each once."""
+    found = {_origin(point): point for point in entry_points(group=hookspecs.PROJECT)}
+    order = sorted(found, key=lambda origin: (origin.distribution != HOME, origin.distribution, origin.plugin))
+    return ((origin, found[origin]) for origin in order)
+
+
+def _origin(point: EntryPoint) -> Origin:
+    try:
+        return Origin(point.name, str(point.dist.name or ""), str(point.dist.version or ""))  # type: ignore[union-attr]
+    except Exception:  # a distribution whose metadata is half removed; its plugin may still work
+        return Origin(point.name, "", "")
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclass(frozen=True)
+class _Restriction:
+    only: frozenset[str]
+    because: str
+
+
+_restriction: _Restriction | None = None
+_loading = False
+_lock = threading.RLock()
+
+
+def restrict_plugins(only: Collection[str] | None, because: str = "restrict_plugins") -> None:
+    """Let the default registry load only these third-party plugins (none: ``()``); None lifts it again.
+
+    It goes before ``ALI_PLUGINS``. A default registry that was made already is made anew.
+    """
+    global _restriction
+    _restriction = None if only is None else _Restriction(frozenset(only), because)
+    default_registry.cache_clear()
+
+
 @functools.cache
 def default_registry() -> Registry:
-    """The registry of this process, made at first use; ``ALI_PLUGINS=a,b`` (or empty) restricts it."""
-    wanted = os.environ.get("ALI_PLUGINS")
-    only = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
-    return build_registry(only)
+    """The registry of this process, made at first use; ``ALI_PLUGINS=a,b`` (or empty) restricts it.
 
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ALIError) else f"{type(error).__name__}: {text}"
+    Raises:
+        ALIError: a plugin asks for it while the plugins are being loaded.
+    """
+    global _loading
+    with _lock:  # other threads wait; a plugin that asks while it is being loaded would wait for itself
+        if _loading:
+            raise ALIError("a plugin asked for the registry while it is being made; look names up later, in build()")
+        _loading = True
+        try:
+            if _restriction is not None:
+                return build_registry(_restriction.only, because=_restriction.because)
+            wanted = os.environ.get(VARIABLE)
+            names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+            return build_registry(names, because=VARIABLE)
+        finally:
+            _loading = False

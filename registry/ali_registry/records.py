@@ -14,6 +14,7 @@ Builder = Callable[..., Any] | str
 """A callable, or "package.module:attribute", imported when it is first used."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_REFERENCE = re.compile(r"[\w.]+:\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,12 @@ class Record:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InvalidRecord(f"{self.kind} name {self.name!r} is not made of a-z, 0-9, '-', '_' and '.'")
+        self._refuse(not isinstance(self.summary, str) or "\n" in self.summary, "summary", "one line of text")
+
+    def _refuse(self, wrong: bool, attribute: str, expected: str) -> None:
+        if wrong:
+            value = getattr(self, attribute)
+            raise InvalidRecord(f"{self.kind} {self.name!r}: {attribute} is {value!r}, not {expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +49,8 @@ class Buildable(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not callable(self.build) and not (isinstance(self.build, str) and ":" in self.build):
-            raise InvalidRecord(
-                f"{self.kind} {self.name!r}: build is {self.build!r}, neither a callable nor 'module:attribute'"
-            )
+        as_text = isinstance(self.build, str) and _REFERENCE.fullmatch(self.build)
+        self._refuse(not callable(self.build) and not as_text, "build", "a callable or 'module:attribute'")
 
     def load(self) -> Callable[..., Any]:
         """Return the callable, importing it where it was given as text.
@@ -80,6 +85,16 @@ class Part(Buildable):
     latent_size: int | None = None
     conditional: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._refuse(
+            self.data_shape is not None and not _is_shape(self.data_shape, free=True),
+            "data_shape",
+            "None or a tuple of sizes, None for a free one",
+        )
+        self._refuse(self.latent_size is not None and not _is_size(self.latent_size), "latent_size", "a size or None")
+        self._refuse(not isinstance(self.arguments, Mapping), "arguments", "a mapping")
 
 
 class Encoder(Part):
@@ -133,10 +148,18 @@ class Architecture(Record):
     reference: str = ""
     condition_size: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind in ("encoder", "decoder", "discriminator"):
+            self._refuse(not isinstance(getattr(self, kind), str), kind, "the name of a registered part")
+        self._refuse(not _is_shape(self.data_shape), "data_shape", "a tuple of sizes")
+        self._refuse(not _is_size(self.latent_size), "latent_size", "a size")
+        self._refuse(not isinstance(self.training, TrainingDefaults), "training", "a TrainingDefaults")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Buildable):
-    """``build(split=, data_dir=, data_shape=)`` returns an ``ali_plugin.datasets.DataSplit``.
+    """``build(split=, data_dir=, data_shape=)`` returns an ``ali_plugin.datasets.split.DataSplit``.
 
     Attributes:
         data_shape: the shape of a sample, None if it is fitted to the architecture.
@@ -147,6 +170,11 @@ class Dataset(Buildable):
     data_shape: tuple[int, ...] | None = None
     needs_data_dir: bool = False
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wrong = self.data_shape is not None and not _is_shape(self.data_shape)
+        self._refuse(wrong, "data_shape", "None or a tuple of sizes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,13 +190,13 @@ class Objective(Buildable):
 
 
 class Metric(Buildable):
-    """``build(model, data, **options)`` returns a mapping of figures; see ``ali_plugin.evaluation``."""
+    """``build(context)`` returns a mapping of figures; see ``ali_plugin.evaluation.context.Context``."""
 
     kind = "metric"
 
 
 class Callback(Buildable):
-    """``build()`` returns an ``ali_plugin.training.Callback``."""
+    """``build()`` returns an ``ali_plugin.training.callbacks.Callback`` for ``ali train --callback NAME``."""
 
     kind = "callback"
 
@@ -185,3 +213,13 @@ KINDS: dict[str, type[Record]] = {
         Encoder, Decoder, Discriminator, Architecture, Dataset, Objective, Metric, Callback, Command,
     )
 }  # fmt: skip
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_shape(value: object, *, free: bool = False) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) > 0 and all(_is_size(size) or (free and size is None) for size in value)
+    )

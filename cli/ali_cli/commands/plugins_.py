@@ -8,7 +8,7 @@ from ali_cli.settings import json_option, print_json, print_table
 from ali_registry import default_registry
 
 
-@click.command(epilog="\b\nExamples:\n  ali plugins\n  ali plugins --json")
+@click.command(epilog="\b\nExamples:\n  ali plugins\n  ali plugins --json\n  ali plugins --no-plugins")
 @json_option
 def command(as_json: bool) -> None:
     """List the plugins that were found, and what is wrong with those that are broken."""
@@ -21,18 +21,11 @@ def command(as_json: bool) -> None:
                 "version": status.origin.version,
                 "healthy": status.error is None,
                 "error": status.error,
+                "left_out_by": status.left_out_by,
                 "registers": [f"{entry.record.kind} {entry.record.name}" for entry in status.entries],
             }
             for status in found
         ])  # fmt: skip
         return
-    rows = [
-        (
-            s.origin.plugin,
-            s.origin.distribution,
-            s.origin.version,
-            s.error or f"ok, registers {len(s.entries)}",
-        )
-        for s in found
-    ]
+    rows = [(s.origin.plugin, s.origin.distribution, s.origin.version, s.state) for s in found]
     print_table("", ["plugin", "distribution", "version", "state"], rows)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ali_cli.settings import json_option, print_json, print_table
-from ali_registry import Architecture, Entry, UnknownName, default_registry
+from ali_registry import Architecture, Entry, default_registry
 
 
 @click.command(epilog="\b\nExamples:\n  ali show fashion\n  ali show cifar10 --json\n  ali show fashion-mini")
@@ -18,7 +18,7 @@ def command(name: str, as_json: bool) -> None:
     """Show what is registered as NAME; an architecture with its layers, shapes and parameter counts."""
     entries = [entry for entry in default_registry().entries() if entry.record.name == name]
     if not entries:
-        raise _unknown(name)
+        raise default_registry().unknown(name)
     architectures = [entry for entry in entries if isinstance(entry.record, Architecture)]
     if architectures:
         _show_architecture(architectures[0], as_json)
@@ -28,13 +28,6 @@ def command(name: str, as_json: bool) -> None:
         for entry in entries:
             shown = _plain(entry)
             print_table(f"{entry.record.kind} {name}", ["what", "value"], shown.items())
-
-
-def _unknown(name: str) -> UnknownName:
-    import difflib
-
-    names = sorted({entry.record.name for entry in default_registry().entries()})
-    return UnknownName("name", name, offers=[repr(n) for n in difflib.get_close_matches(name, names)])
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

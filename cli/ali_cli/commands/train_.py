@@ -17,6 +17,7 @@ from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, note, print_json, print_table, settings
 
 if TYPE_CHECKING:
+    from ali_plugin.training.callbacks import Callback
     from ali_plugin.training.trainer import Trainer
 
 
@@ -61,11 +62,13 @@ Examples:
 @click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/ARCH]")
+@click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
 @json_option
 def command(
     out: Path | None,
+    callbacks: tuple[str, ...],
     resume: bool,
     dry_run: bool,
     as_json: bool,
@@ -79,22 +82,23 @@ def command(
     metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
     """
     from ali_plugin.training import distributed
-    from ali_plugin.training.loggers import logger
     from ali_plugin.training.run import plan, prepare
 
     architecture = options["architecture"] or "fashion"
     out = out or Path("runs") / architecture
     if not resume:
         options["architecture"] = architecture
+    callbacks = (*callbacks, *loggers)
     if dry_run:
-        _print_plan(plan(options, out, resume), as_json)
+        _print_plan(plan(options, out, resume, callbacks), as_json)
         return
     if devices > 1 and distributed.world_size() == 1:
+        plan(options, out, resume, callbacks)  # an error of one's own is found before processes start
         distributed.launch(devices, sys.argv[1:])
         return
     with distributed.process_group(options["device"]):
-        callbacks = [*training_progress(settings().verbosity), *(logger(name) for name in loggers)]
-        trainer = prepare(options, out, resume=resume, callbacks=callbacks)
+        watching: list[Callback | str] = [*training_progress(settings().verbosity), *callbacks]
+        trainer = prepare(options, out, resume=resume, callbacks=watching)
         if distributed.rank() == 0:
             for line in trainer.notes:
                 note(line)

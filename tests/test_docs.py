@@ -1,0 +1,189 @@
+"""Every command in README.md, docs/*.md and examples/*/README.md is run, and generated pages are fresh.
+
+The rules:
+
+- A fenced block ```` ```console ```` holds commands, each on a line that begins with ``$ ``; other lines are what
+  a person would see and are not compared. A fenced ```` ```python ```` block whose first line is ``# file: PATH``
+  is written to that path. Both happen in the order of the page, in one temporary folder for each page.
+- In that folder stand ready: ``runs/fashion``, a small trained model, put back where a section ``##`` begins;
+  ``pictures`` and ``my-pictures``, folders of pictures; ``shoe.jpg`` and ``bag.png``; ``data``, with a few samples
+  in Fashion-MNIST's own format; ``examples``.
+- ``ali`` runs in this process, as its console script would (starting torch for each would take minutes).
+- ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
+  that environment from then on, and ``ali`` sees a file that the page changes.
+- ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first.
+- ``cd`` and ``pytest`` do what they say. What matches ``NOT_RUN`` is not run, for the reason given there.
+  Anything else fails: a page shows no command that nobody has tried.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ali_registry import default_registry, hookspecs, restrict_plugins
+from conftest import Ali
+from environment import FreshEnvironment
+from test_datasets import write_mnist_format
+
+ROOT = Path(__file__).parent.parent
+SHORT = ("--steps", "4", "--batch-size", "20", "--log-every", "2", "--device", "cpu")
+SHORT_RESUMED = ("--steps", "6")
+NOT_RUN = {
+    r"pip install '?ali-plugin\b.*": "the package under test is installed already",
+    r"ali (push|pull) .*": "needs a Hub",
+    r"ali \w+ me/.*": "needs a Hub",
+    r"git .*": "needs a remote repository",
+}
+PAGES = sorted(str(path.relative_to(ROOT)) for path in [
+    ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md"),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command to run, a file to write, or the beginning of a section."""
+
+    command: str = ""
+    path: str = ""
+    text: str = ""
+    new_section: bool = False
+
+
+def steps(page: str) -> Iterator[Step]:
+    """What a page tells its reader to do, in order."""
+    for heading, language, block in re.findall(r"^(## )|^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if heading:
+            yield Step(new_section=True)
+        elif language == "console":
+            yield from (Step(command=line[2:]) for line in block.splitlines() if line.startswith("$ "))
+        elif language == "python" and (named := re.match(r"# file: (\S+)\n", block)):
+            yield Step(path=named[1], text=block[named.end() :].lstrip("\n"))
+
+
+class Reader:
+    """Does what a page says."""
+
+    def __init__(self, folder: Path, trained: Path, ali: Ali, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.trained, self.ali, self.patch = folder, trained, ali, patch
+        self.environment: FreshEnvironment | None = None
+        self.here = folder
+
+    def follow(self, step: Step) -> None:
+        if step.new_section:
+            shutil.rmtree(self.folder / "runs" / "fashion", ignore_errors=True)
+            shutil.copytree(self.trained, self.folder / "runs" / "fashion")
+        elif step.path:
+            (self.here / step.path).parent.mkdir(parents=True, exist_ok=True)
+            (self.here / step.path).write_text(step.text)
+        elif not any(re.fullmatch(pattern, step.command) for pattern in NOT_RUN):
+            self.run(*shlex.split(step.command, comments=True))
+
+    def run(self, program: str, *arguments: str) -> None:
+        if program == "cd":
+            self.here = (self.here / arguments[0]).resolve()
+        elif program == "ali":
+            self.run_ali(*(self.shortened(arguments) if arguments[:1] == ("train",) else arguments))
+        elif program == "pip" and arguments[:2] == ("install", "-e"):
+            self.install(self.here / re.sub(r"\[.*\]$", "", arguments[2]))
+        elif program == "pytest" and self.environment:
+            self.environment.run("pytest", *arguments, cwd=self.here)
+        else:
+            raise AssertionError(f"no rule for: {program} {shlex.join(arguments)}")
+
+    def install(self, project: Path) -> None:
+        self.environment = self.environment or FreshEnvironment.create(self.folder / ".environment")
+        self.environment.install(project, "--editable")
+        seen = [str(self.environment.site_packages), str(project)]
+        self.patch.setattr(sys, "path", [*sys.path, *seen])
+
+    def run_ali(self, *arguments: str) -> None:
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(str(self.folder)):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        default_registry.cache_clear()
+        self.patch.chdir(self.here)
+        done = self.ali(*arguments)
+        assert done.code == 0, f"ali {shlex.join(arguments)}\n{done.err}"
+
+    def shortened(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """A training command of a few steps; the folder of a new run is free for it."""
+        line = re.sub(r" --(epochs|steps|batch-size) \d+", "", shlex.join(arguments))
+        if "--resume" in arguments:
+            return (*shlex.split(line), *SHORT_RESUMED)
+        out = re.search(r"--out (\S+)", line)
+        architecture = re.search(r"--arch (\S+)", line)
+        folder = out[1] if out else f"runs/{architecture[1] if architecture else 'fashion'}"
+        shutil.rmtree(self.here / folder, ignore_errors=True)
+        return (*shlex.split(line), *SHORT)
+
+
+@pytest.fixture
+def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    shutil.copytree(trained, tmp_path / "runs" / "fashion")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    write_mnist_format(tmp_path / "data" / "FashionMNIST" / "raw", train=5060)
+    generator = np.random.default_rng(0)
+    names = [f"{folder}/{i}.png" for folder in ("pictures", "my-pictures") for i in range(40)]
+    for name in ["shoe.jpg", "bag.png", *names]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (40, 36, 3), dtype=np.uint8)).save(path)
+    yield Reader(tmp_path, trained, ali, monkeypatch)
+    restrict_plugins(None)  # which also forgets the plugins of the page
+
+
+# What an example's page shows, test_example.py runs by itself, so that this need not be done every time.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("examples") else []) for name in PAGES]
+)
+def test_what_a_page_says_works(name: str, reader: Reader) -> None:
+    for step in steps((ROOT / name).read_text()):
+        reader.follow(step)
+
+
+def test_the_command_reference_is_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "make_cli.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("register_")}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_has_a_heading_with_its_exact_signature(hook: str) -> None:
+    signature = str(inspect.signature(HOOKS[hook])).replace("'", "")
+    headings = re.findall(r"^## `(.*)`$", (ROOT / "docs" / "plugins.md").read_text(), re.MULTILINE)
+    assert f"{hook}{signature}" in headings
+
+
+def test_no_heading_is_left_of_a_hook_that_is_gone() -> None:
+    headings = re.findall(r"^## `(register_\w+)\(", (ROOT / "docs" / "plugins.md").read_text(), re.MULTILINE)
+    assert headings == list(HOOKS)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for name in PAGES:
+        page = (ROOT / name).read_text()
+        for target in re.findall(r"\]\(([^)#:]+?\.md)(?:#[\w-]*)?\)", page):
+            assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
