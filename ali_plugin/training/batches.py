@@ -51,6 +51,13 @@ def balanced_subset(labels: NDArray[np.int64], classes: int, count: int, seed: i
     return np.sort(np.concatenate(chosen))
 
 
+def share(batch_size: int, processes: int) -> int:
+    """Rows of a batch for each process; OptionError where they cannot be equally many."""
+    if batch_size % processes:
+        raise OptionError(f"--batch-size is {batch_size}, which {processes} processes cannot share equally")
+    return batch_size // processes
+
+
 class Batches:
     """The training split on the device, in a new order each epoch; a last incomplete batch is left out.
 
@@ -73,8 +80,7 @@ class Batches:
     ) -> None:
         self.steps_per_epoch = count_batches(len(split), batch_size)
         self.rank, self.world_size = distributed.rank(), distributed.world_size()
-        if batch_size % self.world_size:
-            raise OptionError(f"--batch-size is {batch_size}, which {self.world_size} processes cannot share equally")
+        share(batch_size, self.world_size)
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.condition_size = condition_size
         with warnings.catch_warnings():

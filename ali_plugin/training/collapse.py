@@ -11,6 +11,7 @@ WON = 0.999  # accuracy of a discriminator that has won
 LINES = 10  # consecutive log lines of it before a warning
 GONE = 0.02  # share of the data's variance that samples have at least
 SAMPLES = 100
+PATIENCE = 2000  # steps that samples are given to vary at all
 
 
 class CollapseWarning(Callback):
@@ -22,7 +23,7 @@ class CollapseWarning(Callback):
 
     def __init__(self, variance: float) -> None:
         self.variance = variance
-        self._lines = 0
+        self._lines, self._varied = 0, False
         self._told: set[str] = set()
 
     def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
@@ -36,7 +37,9 @@ class CollapseWarning(Callback):
         condition = torch.zeros(SAMPLES, size, device=trainer.device) if size else None
         generator = torch.Generator().manual_seed(0)
         variance = model.sample(SAMPLES, condition, generator=generator).float().var(0).mean().item()
-        if variance < GONE * self.variance:
+        gone = variance < GONE * self.variance
+        self._varied = self._varied or not gone
+        if gone and (self._varied or trainer.step >= PATIENCE):
             self._tell(trainer, f"samples no longer vary (variance {variance:.2g}, the data have {self.variance:.2g})")
 
     def _tell(self, trainer: Trainer, text: str) -> None:

@@ -11,12 +11,11 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import ProcessesFailed
@@ -127,6 +126,27 @@ def barrier() -> None:
         dist.barrier()
 
 
+class SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over the processes, and of its gradient on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """The differentiable sum of a tensor over the processes."""
+    return cast(Tensor, SumOverProcesses.apply(value))
+
+
 class SynchronisedBatchNorm(nn.Module):
     """Batch norm over the rows of all processes, on any device (PyTorch's own needs GPUs).
 
@@ -152,9 +172,9 @@ class SynchronisedBatchNorm(nn.Module):
     def _of_batch(self, x: Tensor) -> tuple[Tensor, Tensor]:
         dims = [0, *range(2, x.ndim)]
         count = x.numel() // x.shape[1] * world_size()
-        mean = all_reduce(x.sum(dims)) / count
+        mean = sum_over_processes(x.sum(dims)) / count
         centred = x - mean.view(1, -1, *[1] * (x.ndim - 2))
-        variance = all_reduce(centred.square().sum(dims)) / count
+        variance = sum_over_processes(centred.square().sum(dims)) / count
         with torch.no_grad():
             self.get_buffer("num_batches_tracked").add_(1)
             self.get_buffer("running_mean").lerp_(mean, self.momentum)

@@ -12,7 +12,7 @@ import torch
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError
 from ali_plugin.training.assemble import build_model, load_data, refuse_used
-from ali_plugin.training.batches import count_batches, to_unit
+from ali_plugin.training.batches import count_batches, share, to_unit
 from ali_plugin.training.best import BestModel
 from ali_plugin.training.callbacks import Callback, build_callback
 from ali_plugin.training.collapse import CollapseWarning
@@ -62,6 +62,7 @@ def plan(
     out: Path,
     resume: bool,
     callbacks: Sequence[str] = (),
+    processes: int = 1,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
     """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file."""
@@ -76,6 +77,7 @@ def plan(
     with torch.device("meta"):
         model = build_model(config, split, registry)
     steps_per_epoch = count_batches(len(split), config.batch_size)
+    share(config.batch_size, processes)
     return {
         "config": asdict(config),
         "out": str(out),

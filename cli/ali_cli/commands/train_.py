@@ -90,10 +90,10 @@ def command(
         options["architecture"] = architecture
     callbacks = (*callbacks, *loggers)
     if dry_run:
-        _print_plan(plan(options, out, resume, callbacks), as_json)
+        _print_plan(plan(options, out, resume, callbacks, devices), as_json)
         return
     if devices > 1 and distributed.world_size() == 1:
-        plan(options, out, resume, callbacks)  # an error of one's own is found before processes start
+        plan(options, out, resume, callbacks, devices)  # an error of one's own is found before processes start
         distributed.launch(devices, sys.argv[1:])
         return
     with distributed.process_group(options["device"]):

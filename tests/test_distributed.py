@@ -1,0 +1,89 @@
+"""Several processes make the run of one, and survive the death of one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from conftest import TINY, Ali, program
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def run_workers(processes: int, out: Path, architecture: str) -> dict[str, Tensor]:
+    """Train the worker's tiny model in so many processes with a joined batch, and return its weights."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    subprocess.run([*launch, str(WORKER), architecture, str(out)], check=True, capture_output=True, timeout=120)
+    return load_file(out / "model.safetensors")
+
+
+@pytest.mark.parametrize("architecture", ["plain", "batch-norm"])
+def test_two_processes_make_the_run_of_one(architecture: str, tmp_path: Path) -> None:
+    """Same noise for the same rows, so that only the order of additions differs."""
+    one, two = (run_workers(n, tmp_path / str(n), architecture) for n in (1, 2))
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=2e-4, atol=2e-6, msg=name)
+    start = load_file(tmp_path / "1" / "start.safetensors")
+    name = "discriminator.joint.0.operation.weight"
+    moved = (one[name] - start[name]).abs().max()
+    assert moved > 100 * (one[name] - two[name]).abs().max()
+
+
+def test_devices_option(tmp_path: Path) -> None:
+    command = [*program(), "train", "--devices", "2", "--steps", "10", *TINY, "--json", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.count('"steps": 10') == 1  # one writer
+    assert (tmp_path / "run" / "samples.png").exists()
+
+
+def test_processes_share_batches_equally(tmp_path: Path, ali: Ali) -> None:
+    command = [*program(), "train", "--devices", "2", "--batch-size", "5", "--steps", "2", "--out", str(tmp_path / "r")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "--batch-size is 5, which 2 processes cannot share equally" in done.stderr
+
+
+def workers_of(parent: int) -> list[int]:
+    """Processes below a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers through /proc")
+def test_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
+    common = ["train", "--devices", "2", "--steps", "120", *TINY]
+    subprocess.run([*program(), *common, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    out = tmp_path / "disturbed"
+    process = subprocess.Popen(
+        [*program(), *common, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    end = time.monotonic() + 90
+    while not (out / "checkpoints" / "step-000000040").exists():
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
+    assert process.wait(120) == 0
+    whole, disturbed = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", out))
+    for name in whole:
+        assert torch.equal(whole[name], disturbed[name]), name
