@@ -108,7 +108,7 @@ def test_a_callback_that_nobody_registers_is_refused_before_anything_is_done(
     registry: Registry, tmp_path: Path
 ) -> None:
     with pytest.raises(UnknownName, match="'diray'; did you mean 'diary'"):
-        plan({"architecture": "tiny"}, tmp_path / "run", False, ["diray"], registry)
+        plan({"architecture": "tiny"}, tmp_path / "run", False, ["diray"], registry=registry)
     with pytest.raises(UnknownName, match="'diary'"):
         prepare({"architecture": "tiny"}, tmp_path / "run", callbacks=["diray"], registry=registry)
     assert not (tmp_path / "run").exists()
