@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ali_plugin import atomic, weights
 from ali_plugin.compose import build_parts
@@ -31,7 +31,9 @@ M = TypeVar("M", bound="ALI")
 
 
 def save(model: ALI, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
-    """Write config.json and model.safetensors.
+    """Write config.json and model.safetensors, each replaced as a whole.
+
+    Figures of an evaluation that lie there are removed: they were of other weights.
 
     Args:
         state: what to write in place of the model's own state (an average of it, say).
@@ -39,6 +41,7 @@ def save(model: ALI, folder: Path, state: Mapping[str, Tensor] | None = None) ->
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (state or model.state_dict()).items()}
     atomic.write_with(folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
     atomic.write(folder / CONFIG_NAME, model.config.to_json())
+    (folder / EVALUATION_NAME).unlink(missing_ok=True)
 
 
 def load(
@@ -97,7 +100,13 @@ def refuse_links_elsewhere(folder: Path) -> None:
 
 
 def implied_state(config: ModelConfig, registry: Registry) -> dict[str, Tensor]:
-    """What model.safetensors has to hold, as tensors without memory.
+    """What model.safetensors has to hold, as tensors without memory; raises as ``weightless_parts``."""
+    parts = weightless_parts(config, registry)
+    return {f"{kind}.{name}": tensor for kind, part in parts.items() for name, tensor in part.state_dict().items()}
+
+
+def weightless_parts(config: ModelConfig, registry: Registry) -> dict[str, nn.Module]:
+    """The nets of a config on the meta device, which takes no memory.
 
     Raises:
         FolderError: a part comes from a plugin that is not installed; the text says which to install.
@@ -105,10 +114,9 @@ def implied_state(config: ModelConfig, registry: Registry) -> dict[str, Tensor]:
     """
     try:
         with torch.device("meta"):
-            parts = build_parts(config, registry)
+            return build_parts(config, registry)
     except UnknownName as error:
         raise _with_distributions(error, config, registry) from error
-    return {f"{kind}.{name}": tensor for kind, part in parts.items() for name, tensor in part.state_dict().items()}
 
 
 def _with_distributions(error: UnknownName, config: ModelConfig, registry: Registry) -> FolderError:

@@ -63,7 +63,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); is this a model folder?") from error
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes, no config is")
+        raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes, no such file is")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
