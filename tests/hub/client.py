@@ -15,7 +15,9 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PROJECT = Path(__file__).resolve().parents[2]
+TESTS = (
+    Path(__file__).resolve().parents[1]
+)  # not the checkout's root, whose packages would be taken for the installed ones
 PATIENCE = 60.0  # seconds; the client itself gives up on a failing server after about 25
 
 
@@ -33,7 +35,7 @@ class Client:
     def __init__(self, env: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "hub.client"]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, env=env, cwd=PROJECT, stdin=pipe, stdout=pipe)
+        self._process = subprocess.Popen(command, env=env, cwd=TESTS, stdin=pipe, stdout=pipe)
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         calls, results = self._process.stdin, self._process.stdout

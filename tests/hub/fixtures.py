@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from .client import PROJECT, Client
+from .client import TESTS, Client
 from .faults import Fault
 from .hub import Account
 
@@ -114,7 +114,7 @@ def running(root: Path, *options: str) -> Iterator[str]:
     command = [sys.executable, "-m", "hub.server", "--root", str(root), *options]
     for account in (WRITER, READER, STRANGER):
         command += ["--account", f"{account.user}:{account.role}:{account.token}"]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             address = process.stdout.readline().strip()

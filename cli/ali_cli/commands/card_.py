@@ -24,14 +24,15 @@ def command(model: str, write: bool, license: str | None, as_json: bool) -> None
     from ali_plugin import card
     from ali_plugin.errors import OptionError
     from ali_plugin.hub import locate
+    from ali_plugin.model_folder import CARD_NAME
 
     folder = locate(model)
     if write and not Path(model).is_dir():
         raise OptionError(f"{model!r} is on the Hub; its card is refreshed when a folder is pushed there")
     text = card.write(folder, license=license) if write else card.text(folder, license=license)
     if as_json:
-        print_json({"path": str(folder / card.CARD_NAME), "written": write, "text": text})
+        print_json({"path": str(folder / CARD_NAME), "written": write, "text": text})
     elif write:
-        note(f"card in {folder / card.CARD_NAME}")
+        note(f"card in {folder / CARD_NAME}")
     else:
         click.echo(text, nl=False)
