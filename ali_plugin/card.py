@@ -97,10 +97,11 @@ def _metadata(
     kept = _present_metadata(present)
     for ours in ("model-index", "library_name", "pipeline_tag"):
         kept.pop(ours, None)
+    licensed = kept.pop("license", None)
     datasets = sorted({*([training.dataset] if training else []), *(figure.dataset for figure in figures)})
     tags = ["ali", "bigan", "adversarially-learned-inference", *([config.architecture] if config.architecture else [])]
     own = {
-        "license": license or kept.pop("license", None) or _license(training, registry),
+        "license": license or licensed or _license(training, registry),
         "library_name": "ali-plugin",
         "pipeline_tag": TASK if len(config.data_shape) == 3 else None,
         "tags": list(dict.fromkeys([*tags, *_texts(kept.pop("tags", []))])),

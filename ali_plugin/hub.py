@@ -146,18 +146,25 @@ def pull(repo_id: str, out: Path, *, revision: str | None = None, token: str | b
 @contextmanager
 def talking(repo_id: str, token: str | bool | None = None, revision: str | None = None) -> Iterator[None]:
     """Turn whatever the client raises into one line of a HubError, without any token."""
+    if isinstance(token, str) and not re.fullmatch("[!-~]+", token):  # the HTTP library would quote it
+        raise HubError("the token is empty or holds a blank, a line break or another character that no token has")
     try:
         yield
     except ALIError:
         raise
     except Exception as error:  # the client's own, its HTTP library's, and the system's
         text = _explain(error, repo_id, revision)
-        secrets = [secret for secret in (token, get_token()) if isinstance(secret, str) and secret.strip()]
-        if any(secret.strip() in f"{text} {error}" for secret in secrets):
-            for secret in secrets:
-                text = text.replace(secret.strip(), "(token)")
-            raise HubError(TOKEN.sub("(token)", text)) from None  # its cause would show the token in a traceback
-        raise HubError(TOKEN.sub("(token)", text)) from error
+        secrets = [secret for secret in (token, get_token()) if isinstance(secret, str)]
+        for secret in secrets:
+            text = text.replace(secret, "(token)")
+        leaks = any(secret in str(link) for link in _chain(error) for secret in secrets)
+        raise HubError(TOKEN.sub("(token)", text)) from (None if leaks else error)  # a traceback shows the causes
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
