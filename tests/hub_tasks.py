@@ -35,6 +35,20 @@ def ali(*arguments: object) -> Ended:
     return Ended(code, out.getvalue(), err.getvalue())
 
 
+def ali_in(folder: Path, *commands: list[str]) -> list[Ended]:
+    """Commands one after the other, in a folder."""
+    with contextlib.chdir(folder):
+        return [ali(*arguments) for arguments in commands]
+
+
+def python_in(folder: Path, code: str) -> list[str]:
+    """Run Python in a folder; the names that it leaves."""
+    names: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        exec(code, names)
+    return sorted(names)
+
+
 def load(source: str | Path, **options: Any) -> dict[str, str]:
     """The SHA-256 of each tensor of a loaded model."""
     state = ALI.from_pretrained(source, **options).state_dict()

@@ -191,8 +191,22 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["encoder", "decoder", "discriminator", "latent_size", "data_shape", "architecture",
-                        "condition_size", "classes", "plugins", "schema_version", "library_version", "auto_map"])  # fmt: skip
+KEYS = st.sampled_from(
+    [
+        "encoder",
+        "decoder",
+        "discriminator",
+        "latent_size",
+        "data_shape",
+        "architecture",
+        "condition_size",
+        "classes",
+        "plugins",
+        "schema_version",
+        "library_version",
+        "auto_map",
+    ]
+)
 PART = st.fixed_dictionaries({"name": NAMES, "arguments": st.dictionaries(st.sampled_from(["init_std", "x"]), JSON)})
 
 
