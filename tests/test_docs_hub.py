@@ -1,4 +1,4 @@
-"""Every command and every line of Python in the pages about the Hub and the model folder works."""
+"""Every command and every line of Python in the page about the Hub works, against a Hub."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import shlex
 import shutil
 from pathlib import Path
 
-import pytest
-
 from hub.fixtures import LocalHub
 from hub_tasks import ali_in, python_in
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "hub.md"
 BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["hub.md", "model-folder.md"])
-def test_pages(hub: LocalHub, trained: Path, tmp_path: Path, page: str) -> None:
+def test_the_page(hub: LocalHub, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "runs" / "fashion")
     client = hub.client(tmp_path / "home", hub.writer.token)
-    text = (DOCS / page).read_text().replace("me/ali-", "alice/ali-")
+    text = PAGE.read_text().replace("me/ali-", "alice/ali-")
     blocks = BLOCK.findall(text)
     assert blocks
     for language, code in blocks:
