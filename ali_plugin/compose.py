@@ -10,6 +10,7 @@ from torch import nn
 
 from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion
 from ali_plugin.errors import ALIError, ConfigError, PartMismatch
+from ali_plugin.strict_json import short
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, Registry, default_registry
 
 KINDS: dict[str, type[Part]] = {"encoder": Encoder, "decoder": Decoder, "discriminator": Discriminator}
@@ -124,9 +125,9 @@ def build_parts(config: ModelConfig, registry: Registry, only: Collection[str] =
             net = record.load()(data_shape=config.data_shape, latent_size=config.latent_size, **options)
         except ALIError:
             raise
-        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"{kind} {part.name!r} cannot be built with {part.arguments}: {reason}") from error
+        except Exception as error:  # a plugin's code, with arguments that may come from anywhere
+            reason = short(str(error).splitlines()[0], 200) if str(error) else type(error).__name__
+            raise ConfigError(f"{kind} {part.name!r} cannot be built with {short(part.arguments)}: {reason}") from error
         if not isinstance(net, nn.Module):
             raise ConfigError(f"{kind} {part.name!r} built a {type(net).__name__}, not an nn.Module")
         nets[kind] = net

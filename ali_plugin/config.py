@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from ali_plugin.errors import ConfigError
+from ali_plugin.strict_json import parse_object, read_object, short
 from ali_plugin.version import __version__
 
 PARTS = ("encoder", "decoder", "discriminator")
 CONFIG_NAME = "config.json"
 SCHEMA_VERSION = 1
-MAX_CONFIG_BYTES = 1 << 20
 MAX_SIZE = 1 << 16  # of a latent, a condition, a dimension of the data
 MAX_ELEMENTS = 1 << 26  # of one sample
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,13 @@ class ModelConfig:
         Raises:
             ConfigError: not JSON, a newer schema, unknown or missing keys, or values out of bounds.
         """
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{source} is not JSON ({error}); fetch the file again") from error
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{source} holds a {type(raw).__name__}, not an object")
+        return cls._from_object(parse_object(text, source), source)
+
+    @classmethod
+    def _from_object(cls, raw: dict[str, Any], source: str) -> ModelConfig:
         version = raw.get("schema_version")
         if not _is_integer(version) or version < 1:
-            raise ConfigError(f"{source}: schema_version is {version!r}, not a positive integer")
+            raise ConfigError(f"{source}: schema_version is {short(version)}, not a positive integer")
         if version > SCHEMA_VERSION:
             raise ConfigError(
                 f"{source} has schema version {version}, this ali-plugin {__version__} reads up to "
@@ -101,37 +101,22 @@ class ModelConfig:
         for key, low in (("latent_size", 1), ("condition_size", 0), ("classes", 1)):
             value = values.get(key, low)
             if not _is_integer(value) or not low <= value <= MAX_SIZE:
-                raise ConfigError(f"{source}: {key} is {value!r}, not an integer from {low} to {MAX_SIZE}")
+                raise ConfigError(f"{source}: {key} is {short(value)}, not an integer from {low} to {MAX_SIZE}")
         for key in ("architecture", "library_version"):
-            if not isinstance(values.get(key), str | None):
-                raise ConfigError(f"{source}: {key} is {values[key]!r}, not a name")
+            if values.get(key) is not None and not _is_name(values[key]):
+                raise ConfigError(f"{source}: {key} is {short(repr(values[key]))}, not a name")
         return cls(**values)
 
     @classmethod
     def from_file(cls, path: Path) -> ModelConfig:
         """Read a config file; raises ConfigError also where it is missing or absurdly large."""
-        return cls.from_json(read_text(path), str(path))
-
-
-def read_text(path: Path) -> str:
-    """A small text file's content; ConfigError where it is missing, too large or no UTF-8."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); is this a model folder?") from error
-    if len(content) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes, no config is")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
+        return cls._from_object(read_object(path), str(path))
 
 
 def _checked_keys(cls: type, raw: Mapping[str, Any], source: str) -> dict[str, Any]:
     known = {f.name for f in fields(cls)}
     if unknown := sorted(set(raw) - known):
-        raise ConfigError(f"{source} has unknown keys: {', '.join(map(repr, unknown[:5]))}")
+        raise ConfigError(f"{source} has unknown keys: {short(', '.join(map(repr, unknown[:5])))}")
     required = {*PARTS, "latent_size", "data_shape"}
     if missing := sorted(required - set(raw)):
         raise ConfigError(f"{source} lacks {', '.join(missing)}")
@@ -139,7 +124,7 @@ def _checked_keys(cls: type, raw: Mapping[str, Any], source: str) -> dict[str, A
 
 
 def _part(raw: Any, source: str) -> PartConfig:
-    if not isinstance(raw, dict) or set(raw) - {"name", "arguments"} or not isinstance(raw.get("name"), str):
+    if not isinstance(raw, dict) or set(raw) - {"name", "arguments"} or not _is_name(raw.get("name")):
         raise ConfigError(f"{source} is not an object with a name and arguments")
     arguments = raw.get("arguments", {})
     if not isinstance(arguments, dict):
@@ -150,7 +135,7 @@ def _part(raw: Any, source: str) -> PartConfig:
 def _plugins(raw: Any, source: str) -> tuple[PluginVersion, ...]:
     keys = {"distribution", "version"}
     if not isinstance(raw, list) or not all(
-        isinstance(item, dict) and set(item) == keys and all(isinstance(v, str) for v in item.values()) for item in raw
+        isinstance(item, dict) and set(item) == keys and all(map(_is_name, item.values())) for item in raw
     ):
         raise ConfigError(f"{source}: plugins is not a list of objects with distribution and version")
     return tuple(PluginVersion(**item) for item in raw)
@@ -172,7 +157,12 @@ def _shape(raw: Any, source: str) -> tuple[int, ...]:
         else:
             if elements <= MAX_ELEMENTS:
                 return tuple(raw)
-    raise ConfigError(f"{source}: data_shape is {str(raw)[:80]}, not 1 to 3 sizes of a sample")
+    raise ConfigError(f"{source}: data_shape is {short(raw)}, not 1 to 3 sizes of a sample")
+
+
+def _is_name(value: Any) -> bool:
+    """Of a part, a distribution, a version: short, and nothing that a terminal would obey."""
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
 
 
 def _is_integer(value: Any) -> TypeGuard[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ali_registry import ALIError
 
 __all__ = [
-    "ALIError", "CallbackFailed", "ConfigError", "DataError", "DeviceError", "FolderError", "MissingExtra",
-    "OptionError", "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
+    "ALIError", "CallbackFailed", "CardError", "ConfigError", "DataError", "DeviceError", "FolderError", "HubError",
+    "MissingExtra", "OptionError", "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
 ]  # fmt: skip
 
 
@@ -36,6 +36,14 @@ class DeviceError(ALIError):
 
 class OptionError(ALIError):
     """A value that an option cannot have."""
+
+
+class CardError(ALIError):
+    """A README.md whose metadata cannot be understood, so that it is not overwritten."""
+
+
+class HubError(ALIError):
+    """The Hub cannot be reached, refuses, or gave something that is not what it said. Never holds a token."""
 
 
 class MissingExtra(ALIError):

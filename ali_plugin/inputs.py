@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin import conditions
+from ali_plugin import conditions, hub
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.cache import UNREADABLE
 from ali_plugin.datasets.images import read_image
@@ -17,6 +17,7 @@ from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
+from ali_plugin.training.record import TrainingRecord
 from ali_registry import Architecture, default_registry
 
 
@@ -79,10 +80,12 @@ def dataset_of(
     """
     if dataset is not None:
         return dataset, data_dir
-    config_path = Path(source) / TRAIN_CONFIG_NAME
-    if config_path.is_file():
-        run = TrainConfig.from_file(config_path)
+    place = hub.locate(source)
+    if (place / TRAIN_CONFIG_NAME).is_file():
+        run = TrainConfig.from_file(place / TRAIN_CONFIG_NAME)
         return run.dataset, data_dir or (Path(run.data_dir) if run.data_dir else None)
+    if training := TrainingRecord.from_folder(place):
+        return training.dataset, data_dir
     if model.config.architecture is not None:
         return default_registry().get(Architecture, model.config.architecture).training.dataset, data_dir
     raise OptionError(f"{source!r} does not say what it was trained on; name a --dataset or picture files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ali_plugin import model_folder
+from ali_plugin import hub, model_folder
 from ali_plugin.compose import build_parts, compose, without
 from ali_plugin.config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
@@ -58,30 +59,93 @@ class ALI(nn.Module):
         registry = registry or default_registry()
         return cls.from_config(compose(name, registry=registry, **options), registry)
 
+    # The methods below keep the names and arguments of huggingface_hub's PyTorchModelHubMixin without being
+    # it: it reads the config unchecked, loads weights without strict=True, and knows no separate parts.
+
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,
+        pretrained_model_name_or_path: str | Path,
         *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
         parts: Collection[str] = PARTS,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         registry: Registry | None = None,
     ) -> ALI:
-        """Load a model folder or run folder, in eval mode.
+        """Load a model folder, a run folder or a model on the Hub, in eval mode.
 
-        Nothing in the folder is run or unpickled, and the weights' shapes are compared with what the
+        Nothing that comes with it is run or unpickled, and the weights' shapes are compared with what the
         config implies before memory is taken for them.
 
-        Raises:
-            FolderError, ConfigError, WeightsError: the folder, its config or its weights are not sound.
-            UnknownName: a part comes from a plugin that is not installed; the text says which.
-        """
-        return model_folder.load(cls, Path(folder), parts, torch.device(device), dtype, registry)
+        Args:
+            pretrained_model_name_or_path: a folder, else ``user/name`` or ``user/name@revision``.
+            revision: a branch, tag or commit.
+            token: for a private model; None for the one of ``hf auth login`` or HF_TOKEN.
+            cache_dir: where downloads are kept, None for the client's own place.
+            local_files_only: take it from the cache, without a connection.
+            parts: those to read; the others' weights stay on the disk, and their attributes are None.
 
-    def save_pretrained(self, folder: str | Path) -> None:
+        Raises:
+            HubError: it cannot be had from the Hub.
+            FolderError, ConfigError, WeightsError: the folder, its config or its weights are not sound.
+            FolderError: a part comes from a plugin that is not installed; the text says which to install.
+        """
+        folder = hub.locate(
+            pretrained_model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        return model_folder.load(cls, folder, parts, torch.device(device), dtype, registry)
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
         """Write config.json and model.safetensors, each replaced as a whole."""
-        model_folder.save(self, Path(folder))
+        model_folder.save(self, Path(save_directory))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Upload an ALI model",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        registry: Registry | None = None,
+    ) -> str:
+        """Publish the model with a card, in one commit, and return the URL of the commit or pull request.
+
+        A folder with pictures, evaluation and training record is published by ``ali push`` instead: what is
+        on the Hub of these is of other weights and goes.
+
+        Args:
+            private: of a repository that does not exist yet.
+            revision: a branch, made if need be.
+
+        Raises:
+            HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
+        """
+        from ali_plugin.publish import push
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(
+                Path(folder),
+                repo_id,
+                private=private,
+                revision=revision,
+                create_pr=create_pr,
+                message=commit_message,
+                token=token,
+                registry=registry,
+            ).commit_url
 
     def part(self, kind: str) -> nn.Module:
         """The encoder, decoder or discriminator; OptionError if it was not loaded."""

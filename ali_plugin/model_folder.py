@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from ali_plugin import atomic
+from ali_plugin import atomic, weights
 from ali_plugin.compose import build_parts
 from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
-from ali_plugin.errors import FolderError, OptionError, WeightsError
+from ali_plugin.errors import FolderError, OptionError
 from ali_registry import Registry, UnknownName, default_registry
 
 if TYPE_CHECKING:
     from ali_plugin.model import ALI
 
 WEIGHTS_NAME = "model.safetensors"
-MAX_HEADER_BYTES = 16 << 20
+CARD_NAME = "README.md"
+SAMPLES_NAME, RECONSTRUCTIONS_NAME = "samples.png", "reconstructions.png"
+TRAINING_NAME = "training.json"
+EVALUATION_NAME = "evaluation.json"
+FILES = (CONFIG_NAME, WEIGHTS_NAME, CARD_NAME, SAMPLES_NAME, RECONSTRUCTIONS_NAME, TRAINING_NAME, EVALUATION_NAME)
+"""All that a model folder consists of, and so all that is published; the first two have to be there."""
 
 M = TypeVar("M", bound="ALI")
 
 
-def save(model: ALI, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
-    """Write a model folder.
+def save(model: ALI, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+    """Write config.json and model.safetensors, each replaced as a whole.
+
+    Figures of an evaluation that lie there are removed: they were of other weights.
 
     Args:
-        weights: what to write in place of the model's own state (an average of it, say).
+        state: what to write in place of the model's own state (an average of it, say).
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in (weights or model.state_dict()).items()}
-    atomic.write_with(folder / WEIGHTS_NAME, lambda path: save_file(state, path, metadata={"format": "pt"}))
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (state or model.state_dict()).items()}
+    atomic.write_with(folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
     atomic.write(folder / CONFIG_NAME, model.config.to_json())
+    (folder / EVALUATION_NAME).unlink(missing_ok=True)
 
 
 def load(
@@ -49,19 +55,68 @@ def load(
     """See ``ALI.from_pretrained``."""
     if unknown := set(parts) - set(PARTS):
         raise OptionError(f"unknown parts {sorted(unknown)}; a model has {', '.join(PARTS)}")
+    registry = registry or default_registry()
+    config = read_config(folder)
+    tensors = weights.read(folder / WEIGHTS_NAME, implied_state(config, registry), parts)
+    model = cls(config, **build_parts(config, registry, parts))
+    model.load_state_dict(tensors, strict=True)
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def check(folder: Path, registry: Registry | None = None) -> ModelConfig:
+    """Whether ``load`` would take the folder, without reading its weights; raises as it does."""
+    config = read_config(folder)
+    weights.check(folder / WEIGHTS_NAME, implied_state(config, registry or default_registry()))
+    return config
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config of a folder whose files are its own.
+
+    Raises:
+        FolderError: no folder, or a link in it leads elsewhere.
+        ConfigError: the config is not sound.
+    """
     if not folder.is_dir():
         raise FolderError(f"{str(folder)!r} is no folder; give a run folder or a model folder")
-    config = ModelConfig.from_file(folder / CONFIG_NAME)
-    registry = registry or default_registry()
+    refuse_links_elsewhere(folder)
+    return ModelConfig.from_file(folder / CONFIG_NAME)
+
+
+def refuse_links_elsewhere(folder: Path) -> None:
+    """Raise FolderError where a file of the model is a symbolic link out of the folder.
+
+    In the Hub's cache, where a snapshot is made of links, they may lead to that repository's blobs.
+    """
+    home = folder.resolve()
+    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    for path in (folder / name for name in FILES):
+        try:
+            target = path.resolve()
+        except (OSError, RuntimeError) as error:  # links in a circle
+            raise FolderError(f"{path} is a link that leads nowhere") from error
+        if path.is_symlink() and not any(target.is_relative_to(place) for place in homes):
+            raise FolderError(f"{path} is a link out of its folder; put the file itself there")
+
+
+def implied_state(config: ModelConfig, registry: Registry) -> dict[str, Tensor]:
+    """What model.safetensors has to hold, as tensors without memory; raises as ``weightless_parts``."""
+    parts = weightless_parts(config, registry)
+    return {f"{kind}.{name}": tensor for kind, part in parts.items() for name, tensor in part.state_dict().items()}
+
+
+def weightless_parts(config: ModelConfig, registry: Registry) -> dict[str, nn.Module]:
+    """The nets of a config on the meta device, which takes no memory.
+
+    Raises:
+        FolderError: a part comes from a plugin that is not installed; the text says which to install.
+        ConfigError, PartMismatch: the parts cannot be built or do not fit.
+    """
     try:
         with torch.device("meta"):
-            implied = cls(config, **build_parts(config, registry)).state_dict()
+            return build_parts(config, registry)
     except UnknownName as error:
         raise _with_distributions(error, config, registry) from error
-    weights = _open_weights(folder / WEIGHTS_NAME, implied, parts)
-    model = cls(config, **build_parts(config, registry, parts))
-    model.load_state_dict(weights, strict=True)
-    return model.to(device=device, dtype=dtype).eval()
 
 
 def _with_distributions(error: UnknownName, config: ModelConfig, registry: Registry) -> FolderError:
@@ -74,36 +129,3 @@ def _with_distributions(error: UnknownName, config: ModelConfig, registry: Regis
     named = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in missing)
     what = f"{error.kind} {error.name!r}" if error.kind else repr(error.name)
     return FolderError(f"the model needs {what} of {named}, which is not installed; install it and try again")
-
-
-def _open_weights(path: Path, implied: Mapping[str, Tensor], parts: Collection[str]) -> dict[str, Tensor]:
-    """Read the parts' tensors once the whole header agrees with what the config implies."""
-    _bound_header(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            _compare(path, shapes, {name: tuple(tensor.shape) for name, tensor in implied.items()})
-            return {name: file.get_tensor(name) for name in shapes if name.split(".")[0] in parts}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged ({error}); fetch or write it again") from error
-
-
-def _bound_header(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror})") from error
-    size = struct.unpack("<Q", start)[0] if len(start) == 8 else None
-    if size is None or not 0 < size <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
-        raise WeightsError(f"{path} is damaged (its header's length is {size}); fetch or write it again")
-
-
-def _compare(path: Path, shapes: Mapping[str, tuple[int, ...]], implied: Mapping[str, tuple[int, ...]]) -> None:
-    if missing := sorted(set(implied) - set(shapes)):
-        raise WeightsError(f"{path} lacks {len(missing)} tensors of the config's nets, such as {missing[0]!r}")
-    if extra := sorted(set(shapes) - set(implied)):
-        raise WeightsError(f"{path} has {len(extra)} tensors that the config's nets lack, such as {extra[0]!r}")
-    for name, shape in shapes.items():
-        if shape != implied[name]:
-            raise WeightsError(f"{path}: {name} has shape {shape}, the config implies {implied[name]}")

@@ -10,17 +10,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ali_plugin import atomic, conditions, model_folder
-from ali_plugin.config import CONFIG_NAME
+from ali_plugin import atomic, card, conditions, hub, model_folder
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
-from ali_plugin.model_folder import WEIGHTS_NAME
+from ali_plugin.model_folder import FILES
 from ali_plugin.pictures import save_picture
 
 CHUNK = 250
-PUBLISHED = ("README.md", "samples.png", "reconstructions.png")
 
 
 def load_model(source: str, device: str = "auto") -> ALI:
@@ -98,10 +96,12 @@ def export(source: str, out: Path, dtype: str, *, discriminator: bool) -> list[s
     parts = ("encoder", "decoder", "discriminator") if discriminator else ("encoder", "decoder")
     model = ALI.from_pretrained(source, parts=parts, dtype=getattr(torch, dtype))
     model_folder.save(model, out)
-    copied = [name for name in PUBLISHED if (Path(source) / name).is_file()]
-    for name in copied:
-        shutil.copyfile(Path(source) / name, out / name)
-    return [CONFIG_NAME, WEIGHTS_NAME, *copied]
+    folder = hub.locate(source)
+    for name in FILES:
+        if (folder / name).is_file() and not (out / name).exists():
+            shutil.copyfile(folder / name, out / name)
+    card.write(out)
+    return [name for name in FILES if (out / name).exists()]
 
 
 def write_pictures(images: Tensor, out: Path, columns: int | None = None) -> None:

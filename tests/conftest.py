@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from ali_cli.main import main
+from hub.fixtures import hub as hub
+from hub.fixtures import hub_server as hub_server
 
 TINY = ("--batch-size", "20", "--log-every", "5", "--sample-every", "10", "--checkpoint-every", "10", "--device", "cpu")
 

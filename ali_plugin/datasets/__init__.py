@@ -22,6 +22,7 @@ SETS = (
         build=f"{HERE}.fashion_mini:fashion_mini",
         data_shape=(1, 28, 28),
         licence="MIT (Zalando SE)",
+        hub_id="zalando-datasets/fashion_mnist",
     ),
     Dataset(
         name="fashion-mnist",
@@ -29,34 +30,40 @@ SETS = (
         build=f"{HERE}.torchvision_sets:fashion_mnist",
         data_shape=(1, 28, 28),
         licence="MIT (Zalando SE)",
+        hub_id="zalando-datasets/fashion_mnist",
     ),
     Dataset(
         name="mnist",
         summary="MNIST, 55,000 + 5,000 + 10,000 images",
         build=f"{HERE}.torchvision_sets:mnist",
         data_shape=(1, 28, 28),
+        hub_id="ylecun/mnist",
     ),
     Dataset(
         name="cifar10",
         summary="CIFAR-10, 45,000 + 5,000 + 10,000 images",
         build=f"{HERE}.torchvision_sets:cifar10",
         data_shape=(3, 32, 32),
+        hub_id="uoft-cs/cifar10",
     ),
     Dataset(
         name="svhn",
         summary="SVHN: extra for training, train for validation, test",
         build=f"{HERE}.torchvision_sets:svhn",
         data_shape=(3, 32, 32),
+        hub_id="ufldl-stanford/svhn",
     ),
     Dataset(
         name="celeba",
         summary="CelebA with its 40 attributes, fitted to the architecture",
         build=f"{HERE}.torchvision_sets:celeba",
+        hub_id="flwrlabs/celeba",
     ),
     Dataset(
         name="tiny-imagenet",
         summary="(Tiny) ImageNet folders, fitted to the architecture",
         build=f"{HERE}.tiny_imagenet:tiny_imagenet",
+        hub_id="zh-plus/tiny-imagenet",
     ),
     Dataset(
         name="mixture",

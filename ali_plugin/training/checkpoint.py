@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ali_plugin import atomic
-from ali_plugin.config import read_text
 from ali_plugin.devices import random_states, restore_random_states
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
+from ali_plugin.strict_json import read_object
 from ali_plugin.training import distributed
 from ali_plugin.training.step import TrainingStep
 
@@ -83,8 +83,8 @@ def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
         ConfigError, WeightsError: it is damaged or of another model.
     """
     try:
-        position = Position(**json.loads(read_text(path / NUMBERS)))
-    except (ValueError, TypeError) as error:
+        position = Position(**read_object(path / NUMBERS))
+    except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path / NUMBERS} is damaged ({error}); remove {path} to use an older one") from error
     try:
         saved = load_file(path / TENSORS)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ali_plugin.config import read_text
 from ali_plugin.errors import ConfigError, OptionError
+from ali_plugin.strict_json import read_object, short
 from ali_registry import Architecture, Registry
 
 Precision = Literal["float32", "tf32", "bf16"]
@@ -94,12 +94,9 @@ class TrainConfig:
     def from_file(cls, path: Path) -> TrainConfig:
         """Read train_config.json; ConfigError where it is missing, damaged or of another version."""
         try:
-            raw = json.loads(read_text(path))
-            if not isinstance(raw, dict):
-                raise ConfigError(f"{path} holds a {type(raw).__name__}, not an object")
-            return cls(**raw)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"{path} is no training config of this version: {error}") from error
+            return cls(**read_object(path))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} is no training config of this version: {short(str(error))}") from error
 
 
 def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:

@@ -10,13 +10,13 @@ from torch import Tensor
 from ali_plugin import conditions
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
+from ali_plugin.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.pictures import save_picture, side_by_side
 from ali_plugin.tasks import vary_condition
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.trainer import Trainer
 
-SAMPLES, RECONSTRUCTIONS = "samples.png", "reconstructions.png"
 SIDE = 10  # of the grids: 10 x 10 samples, 50 originals with their reconstructions
 POINTS = 2500  # instead, of data in the plane
 
@@ -47,13 +47,13 @@ class PictureSaver(Callback):
         generator = torch.Generator().manual_seed(0)
         device = next(model.parameters()).device
         condition = self._condition(model)
-        save_picture(self._samples(model, condition, generator), folder / f"{prefix}{SAMPLES}", columns=SIDE)
+        save_picture(self._samples(model, condition, generator), folder / f"{prefix}{SAMPLES_NAME}", columns=SIDE)
         # As in the paper: z_hat is drawn from the encoder; odd columns are originals.
         again = model.reconstruct(
             self.originals.to(device), None if condition is None else condition.to(device), generator=generator
         )
         shown = again if self.shows_points else side_by_side(self.originals, again)
-        save_picture(shown, folder / f"{prefix}{RECONSTRUCTIONS}", columns=SIDE)
+        save_picture(shown, folder / f"{prefix}{RECONSTRUCTIONS_NAME}", columns=SIDE)
 
     def _condition(self, model: ALI) -> Tensor | None:
         size = model.config.condition_size

@@ -19,6 +19,7 @@ from ali_plugin.training.collapse import CollapseWarning
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
 from ali_plugin.training.held_out import HeldOutError
 from ali_plugin.training.pictures import PictureSaver
+from ali_plugin.training.record import RecordKeeper
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Callback as CallbackRecord
 from ali_registry import Registry, default_registry
@@ -54,6 +55,7 @@ def prepare(
     trainer.callbacks.insert(0, PictureSaver(held_out))
     if trainer.config.labels is not None:
         trainer.callbacks.insert(0, HeldOutError(held_out))
+    trainer.callbacks.append(RecordKeeper())  # last: the card shows what the others have written
     return trainer
 
 

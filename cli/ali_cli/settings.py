@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ def _keep(name: str, change: int = 0) -> Callable[[click.Context, click.Paramete
             kept.debug = kept.debug or value
         else:
             kept.verbosity += change * value
+            if kept.verbosity < 0:  # read by huggingface_hub when a command imports it
+                os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
     return keep
 

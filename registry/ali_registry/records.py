@@ -164,12 +164,14 @@ class Dataset(Buildable):
     Attributes:
         data_shape: the shape of a sample, None if it is fitted to the architecture.
         needs_data_dir: the data cannot be had without ``--data-dir``.
+        hub_id: the dataset on the Hugging Face Hub that it is, or is a part of; model cards link to it.
     """
 
     kind = "dataset"
     data_shape: tuple[int, ...] | None = None
     needs_data_dir: bool = False
     licence: str = ""
+    hub_id: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

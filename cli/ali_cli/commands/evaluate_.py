@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from ali_cli.settings import data_options, device_option, json_option, print_json, print_table, seed_option
+from ali_registry import default_registry
 
 
 @click.command(epilog="\b\nExamples:\n  ali evaluate runs/fashion\n"
@@ -27,7 +29,11 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Measure MODEL on held-out data of its dataset."""
+    """Measure MODEL on held-out data of its dataset.
+
+    The figures are kept in evaluation.json in MODEL's folder, from where its card takes them.
+    """
+    from ali_plugin.evaluation import record
     from ali_plugin.evaluation.context import Context
     from ali_plugin.evaluation.evaluate import evaluate
     from ali_plugin.inputs import dataset_of
@@ -38,6 +44,12 @@ def command(
     figures = evaluate(Context(loaded, name, folder, seed), metrics or ("reconstruction", "representation"))
     if as_json:
         print_json({"model": model, "dataset": name, "metrics": figures})
-        return
+    else:
+        _print(figures, f"{model} on {name}")
+    if Path(model).is_dir():
+        record.keep(Path(model), record.figures_of(figures, name, seed, default_registry()))
+
+
+def _print(figures: Mapping[str, Mapping[str, float]], title: str) -> None:
     rows = [(metric, key, f"{value:.4g}") for metric, found in figures.items() for key, value in found.items()]
-    print_table(f"{model} on {name}", ["metric", "figure", "value"], rows, right=["value"])
+    print_table(title, ["metric", "figure", "value"], rows, right=["value"])

@@ -1,0 +1,210 @@
+"""Model cards: README.md of a model folder, made from its files, in which a person's own words stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, StrictUndefined
+
+from ali_plugin import atomic, model_folder
+from ali_plugin.config import ModelConfig
+from ali_plugin.errors import CardError
+from ali_plugin.evaluation import record
+from ali_plugin.evaluation.record import Figure
+from ali_plugin.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
+from ali_plugin.strict_json import read_text, short
+from ali_plugin.training.record import TrainingRecord
+from ali_registry import Architecture, Dataset, Registry, UnknownName, default_registry
+
+TEMPLATE = "card.md.jinja"
+TASK = "unconditional-image-generation"
+SECTION = re.compile(r"<!-- ali: (?P<name>[a-z-]+) -->\n.*?<!-- /ali: (?P=name) -->\n?", re.DOTALL)
+FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n.*?^---[ \t]*\r?\n?", re.DOTALL | re.MULTILINE)
+SNIPPET_ID = re.compile(r'from_pretrained\("([\w.-]+/[\w.-]+)"')
+UNNAMED = "USER/NAME"
+
+
+def write(folder: Path, repo_id: str | None = None, *, license: str | None = None,
+          registry: Registry | None = None) -> str:  # fmt: skip
+    """Make or refresh a folder's README.md and return its text; see ``text``."""
+    made = text(folder, repo_id, license=license, registry=registry)
+    atomic.write(folder / CARD_NAME, made)
+    return made
+
+
+def text(
+    folder: Path,
+    repo_id: str | None = None,
+    *,
+    theirs: str | None = None,
+    license: str | None = None,
+    registry: Registry | None = None,
+) -> str:
+    """The card of a model folder. What stands outside of the marked sections of its README.md stays as it is,
+    and so do metadata that are not about the model's files; a section whose marks were removed stays away.
+
+    Args:
+        repo_id: where the model is published; None for what the present card says.
+        theirs: the card on the Hub, which is continued where nobody has written in the folder's own.
+        license: identifier of the Hub's list, in place of the present one.
+
+    Raises:
+        CardError: the metadata of the present card cannot be read.
+        ALIError: the folder is not sound.
+    """
+    registry = registry or default_registry()
+    config = model_folder.check(folder, registry)
+    own = read_text(folder / CARD_NAME) if (folder / CARD_NAME).exists() else ""
+    present = theirs if theirs and not _written_by_hand(own) else own
+    if repo_id is None:
+        named = SNIPPET_ID.search(present)
+        repo_id = named[1] if named and named[1] != UNNAMED else None
+    training, figures = TrainingRecord.from_folder(folder), record.read(folder)
+    data = _metadata(present, config, training, figures, repo_id, license, registry)
+    sections = _sections(folder, config, training, figures, repo_id, registry)
+    return f"---\n{data.to_yaml()}\n---\n{_refreshed(FRONT.sub('', present), sections)}"
+
+
+def _refreshed(body: str, sections: Mapping[str, str]) -> str:
+    """The body with its marked sections replaced; all of them at the end of one that has no marks.
+
+    Every card begins with marks for all sections, empty ones too, so that one without marks was taken out.
+    """
+    if SECTION.search(body):
+        return SECTION.sub(lambda found: sections.get(found["name"], found[0]), body)
+    kept = f"{body.rstrip()}\n\n" if body.strip() else ""
+    return kept + "\n".join(sections.values())
+
+
+def _written_by_hand(card: str) -> bool:
+    return bool(SECTION.sub("", FRONT.sub("", card)).strip())
+
+
+def _metadata(
+    present: str,
+    config: ModelConfig,
+    training: TrainingRecord | None,
+    figures: list[Figure],
+    repo_id: str | None,
+    license: str | None,
+    registry: Registry,
+) -> ModelCardData:
+    kept = _present_metadata(present)
+    for ours in ("model-index", "library_name", "pipeline_tag"):
+        kept.pop(ours, None)
+    licensed = kept.pop("license", None)
+    datasets = sorted({*([training.dataset] if training else []), *(figure.dataset for figure in figures)})
+    tags = ["ali", "bigan", "adversarially-learned-inference", *([config.architecture] if config.architecture else [])]
+    own = {
+        "license": license or licensed or _license(training, registry),
+        "library_name": "ali-plugin",
+        "pipeline_tag": TASK if len(config.data_shape) == 3 else None,
+        "tags": list(dict.fromkeys([*tags, *_texts(kept.pop("tags", []))])),
+        "datasets": list(dict.fromkeys([*(_hub_name(name, registry) for name in datasets),
+                                        *_texts(kept.pop("datasets", []))])) or None,
+    }  # fmt: skip
+    name = (repo_id or f"me/ali-{config.architecture or 'model'}").rpartition("/")[2]
+    results = [_result(figure, registry) for figure in figures]
+    metadata: dict[str, Any] = {**own, **kept}
+    return ModelCardData(**metadata, model_name=name if results else None, eval_results=results or None)
+
+
+def _present_metadata(card: str) -> dict[str, Any]:
+    if not FRONT.match(card):
+        return {}
+    try:
+        # The client's own reading of the metadata; whether they make sense is said before they are replaced.
+        data: Any = ModelCard(card.lstrip("\ufeff")).data
+        return dict(data.to_dict())
+    except Exception as error:  # of the YAML library and of the client
+        raise CardError(f"the metadata on top of {CARD_NAME} cannot be read ({short(' '.join(str(error).split()))}); "
+                        "correct them or remove the file") from error  # fmt: skip
+
+
+def _result(figure: Figure, registry: Registry) -> EvalResult:
+    return EvalResult(
+        task_type=TASK,
+        dataset_type=_hub_name(figure.dataset, registry),
+        dataset_name=figure.dataset,
+        dataset_split=figure.split,
+        metric_type=figure.figure,
+        metric_name=f"{figure.metric}: {figure.figure}",
+        metric_value=figure.value,
+        metric_args={"protocol": figure.protocol, "seed": figure.seed},
+    )
+
+
+def _sections(
+    folder: Path,
+    config: ModelConfig,
+    training: TrainingRecord | None,
+    figures: list[Figure],
+    repo_id: str | None,
+    registry: Registry,
+) -> dict[str, str]:
+    parts = model_folder.weightless_parts(config, registry)
+    rendered = _template().render(
+        name=(repo_id or f"me/ali-{config.architecture or 'model'}").rpartition("/")[2],
+        repo_id=repo_id or UNNAMED,
+        config=config,
+        shape="x".join(map(str, config.data_shape)),
+        pictures=len(config.data_shape) == 3,
+        reference=_reference(config, registry),
+        parameters={kind: sum(p.numel() for p in net.parameters()) for kind, net in parts.items()},
+        training=training,
+        distributions=sorted({"ali-plugin", *(plugin.distribution for plugin in config.plugins)}),
+        licence=_dataset_licence(training, registry),
+        figures=figures,
+        samples=SAMPLES_NAME if (folder / SAMPLES_NAME).is_file() else None,
+        reconstructions=RECONSTRUCTIONS_NAME if (folder / RECONSTRUCTIONS_NAME).is_file() else None,
+    )
+    return {found["name"]: found[0] for found in SECTION.finditer(rendered)}
+
+
+def _template() -> Any:
+    """The template of a checkout, else of the installed package."""
+    checkout = Path(__file__).resolve().parents[1] / "model_cards" / TEMPLATE
+    source = checkout if checkout.is_file() else files("ali_plugin_model_cards") / TEMPLATE
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(source.read_text(encoding="utf-8"))
+
+
+def _reference(config: ModelConfig, registry: Registry) -> str:
+    try:
+        return registry.get(Architecture, config.architecture or "").reference
+    except UnknownName:
+        return ""
+
+
+def _dataset(name: str, registry: Registry) -> Dataset | None:
+    try:
+        return registry.get(Dataset, name)
+    except UnknownName:
+        return None
+
+
+def _dataset_licence(training: TrainingRecord | None, registry: Registry) -> str:
+    found = _dataset(training.dataset, registry) if training else None
+    return found.licence if found else ""
+
+
+def _license(training: TrainingRecord | None, registry: Registry) -> str:
+    """The Hub's identifier for weights learned from MIT-licensed data; otherwise it is for a person to say."""
+    return "mit" if _dataset_licence(training, registry).startswith("MIT") else "unknown"
+
+
+def _hub_name(name: str, registry: Registry) -> str:
+    """A dataset's id on the Hub, where its record names one."""
+    found = _dataset(name, registry)
+    return found.hub_id if found and found.hub_id else name
+
+
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [text for text in value or [] if isinstance(text, str)]

@@ -1,0 +1,79 @@
+"""The figures of a model, kept beside it in evaluation.json: the one place that reads and writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ali_plugin import atomic
+from ali_plugin.errors import ConfigError
+from ali_plugin.model_folder import EVALUATION_NAME
+from ali_plugin.strict_json import parse, read_text
+from ali_registry import Metric, Registry
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number with all that it takes to compare it.
+
+    Attributes:
+        metric: registered name; figure: which of its numbers.
+        split: of the dataset it was measured on.
+        protocol: how, in a line.
+    """
+
+    metric: str
+    figure: str
+    value: float
+    dataset: str
+    split: str
+    protocol: str
+    seed: int
+
+
+def figures_of(
+    found: Mapping[str, Mapping[str, float]], dataset: str, seed: int, registry: Registry, split: str = "test"
+) -> list[Figure]:
+    """The results of ``evaluate`` as figures, whose protocol is what the metric says of itself."""
+    return [
+        Figure(metric, name, float(value), dataset, split, registry.get(Metric, metric).summary, seed)
+        for metric, values in found.items()
+        for name, value in values.items()
+    ]
+
+
+def read(folder: Path) -> list[Figure]:
+    """The figures beside a model, [] if there are none.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = folder / EVALUATION_NAME
+    if not path.exists():
+        return []
+    raw = parse(read_text(path), str(path))
+    kinds = {"value": float | int, "seed": int}
+    names = {field.name for field in fields(Figure)}
+    for row in raw if isinstance(raw, list) else [None]:
+        if (
+            not isinstance(row, dict)
+            or set(row) != names
+            or not all(isinstance(value, kinds.get(key, str)) for key, value in row.items())
+        ):
+            raise ConfigError(f"{path} is no list of figures of this version; remove it and evaluate again")
+    return [Figure(**row) for row in raw]
+
+
+def keep(folder: Path, figures: Iterable[Figure]) -> None:
+    """Add figures to those beside a model, in place of older ones of the same metric on the same data.
+
+    What is not finite (the PSNR of a perfect reconstruction) is no JSON number and is left out.
+    """
+    new = [figure for figure in figures if math.isfinite(figure.value)]
+    measured = {(figure.metric, figure.dataset, figure.split) for figure in new}
+    old = [figure for figure in read(folder) if (figure.metric, figure.dataset, figure.split) not in measured]
+    rows = sorted((asdict(figure) for figure in [*old, *new]), key=lambda row: (row["dataset"], row["metric"]))
+    atomic.write(folder / EVALUATION_NAME, json.dumps(rows, indent=2) + "\n")

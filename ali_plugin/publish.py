@@ -1,0 +1,148 @@
+"""Publish a model folder: checked, with its card, in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.hf_api import ModelInfo
+
+from ali_plugin import atomic, card, model_folder
+from ali_plugin.errors import HubError
+from ali_plugin.hub import LIBRARY, split_id, talking
+from ali_plugin.model_folder import CARD_NAME, FILES
+from ali_plugin.strict_json import read_text
+from ali_plugin.version import __version__
+from ali_registry import Registry
+
+MESSAGE = "Upload an ALI model"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a push would send.
+
+    Attributes:
+        files: name -> size in bytes.
+        left: what else lies in the folder and stays there.
+    """
+
+    files: dict[str, int]
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did.
+
+    Attributes:
+        url: of the repository, its branch or the pull request; commit_url: of the commit.
+        changed: a commit was made; False where the Hub had all of it already.
+    """
+
+    url: str
+    commit: str
+    commit_url: str
+    changed: bool
+    files: dict[str, int]
+    left: tuple[str, ...]
+
+
+def plan(folder: Path, repo_id: str, registry: Registry | None = None) -> Plan:
+    """Check a folder and list what a push would send, without a connection.
+
+    Raises:
+        ALIError: the folder is not sound, or ``repo_id`` is no Hub id.
+    """
+    if split_id(repo_id)[1]:
+        raise HubError(f"{repo_id!r} names a revision; give a branch with --revision")
+    model_folder.check(folder, registry)
+    sizes = {name: (folder / name).stat().st_size for name in FILES if (folder / name).is_file()}
+    sizes[CARD_NAME] = len(card.text(folder, repo_id, registry=registry).encode())
+    left = sorted(
+        f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir() if path.name not in FILES
+    )
+    return Plan({name: sizes[name] for name in FILES if name in sizes}, tuple(left))
+
+
+def push(
+    folder: Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    message: str = MESSAGE,
+    token: str | bool | None = None,
+    keep_card: bool = True,
+    registry: Registry | None = None,
+) -> Pushed:
+    """Publish the model folder's own files in one commit; no commit if the Hub has them already.
+
+    Args:
+        private: of a repository that does not exist yet.
+        revision: a branch, made if need be.
+        create_pr: propose the commit as a pull request, to anybody's repository.
+        keep_card: write the refreshed card into ``folder`` as well.
+
+    Raises:
+        HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
+        ALIError: the folder is not sound.
+    """
+    planned = plan(folder, repo_id, registry)
+    api = HfApi(token=token, library_name=LIBRARY, library_version=__version__)
+    with talking(repo_id, token, revision):
+        info = _ready(api, repo_id, private, revision, create_pr)
+        theirs = _their_card(api, repo_id, info)
+        readme = card.text(folder, repo_id, theirs=theirs, registry=registry)
+        if keep_card:
+            atomic.write(folder / CARD_NAME, readme)
+        sources: dict[str, Path | bytes] = {name: folder / name for name in planned.files}
+        sources[CARD_NAME] = readme.encode()
+        made = api.create_commit(
+            repo_id,
+            _operations(sources, info),
+            commit_message=message,
+            revision=revision,
+            create_pr=create_pr,
+            parent_commit=info.sha,
+        )
+    page = f"{api.endpoint}/{repo_id}"
+    url = made.pr_url or (f"{page}/tree/{revision}" if revision else page)
+    sizes = {**planned.files, CARD_NAME: len(readme.encode())}
+    return Pushed(url, made.oid, made.pr_url or made.commit_url, made.oid != info.sha, sizes, planned.left)
+
+
+def _ready(api: HfApi, repo_id: str, private: bool | None, revision: str | None, create_pr: bool) -> ModelInfo:
+    """The repository and branch, made where they are not there; what they hold now."""
+    if not create_pr:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        if revision and not revision.startswith("refs/"):
+            if any(tag.name == revision for tag in api.list_repo_refs(repo_id).tags):
+                raise HubError(f"{revision!r} is a tag of {repo_id!r}, which does not move; push to a branch")
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+    info = api.model_info(repo_id, revision=revision)
+    if private and not info.private:
+        raise HubError(f"{repo_id!r} exists and is public, nothing was sent; make it private in its settings first")
+    return info
+
+
+def _their_card(api: HfApi, repo_id: str, info: ModelInfo) -> str | None:
+    """The card that is on the Hub, in which somebody may have written."""
+    if not any(file.rfilename == CARD_NAME for file in info.siblings or ()):
+        return None
+    return read_text(Path(api.hf_hub_download(repo_id, CARD_NAME, revision=info.sha)))
+
+
+def _operations(
+    sources: Mapping[str, Path | bytes], info: ModelInfo
+) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """Add the folder's files; drop those of an earlier model that this one does not have."""
+    there = {file.rfilename for file in info.siblings or ()}
+    stale = [name for name in FILES if name in there and name not in sources]
+    return [
+        *(CommitOperationAdd(name, source) for name, source in sources.items()),
+        *(CommitOperationDelete(name) for name in stale),
+    ]

@@ -1,0 +1,134 @@
+"""What a model was trained with: training.json, written when a run ends, read by its card. No torch to read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ali_plugin import atomic
+from ali_plugin.errors import ConfigError
+from ali_plugin.model_folder import TRAINING_NAME
+from ali_plugin.strict_json import read_object
+from ali_plugin.training.callbacks import Callback
+from ali_plugin.version import __version__
+
+if TYPE_CHECKING:
+    from ali_plugin.training.config import TrainConfig
+    from ali_plugin.training.trainer import Trainer
+
+OF_THE_MACHINE = {"device", "log_every", "sample_every", "checkpoint_every", "keep"}
+"""Choices that say how a run was watched and kept, not what it learned."""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a model came about.
+
+    Attributes:
+        command: that makes it again; a data folder is called DATA.
+        steps: that were done; planned: that were asked for.
+        versions: of the libraries, by distribution; hardware: what it ran on, by kind.
+    """
+
+    command: str
+    dataset: str
+    seed: int
+    steps: int
+    planned: int
+    seconds: float
+    versions: dict[str, str]
+    hardware: dict[str, str]
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> TrainingRecord | None:
+        """The record in a run or model folder, None if it has none; ConfigError if it is damaged."""
+        path = folder / TRAINING_NAME
+        if not path.exists():
+            return None
+        raw = read_object(path)
+        kinds = {"command": str, "dataset": str, "seed": int, "steps": int, "planned": int, "seconds": float | int,
+                 "versions": dict, "hardware": dict}  # fmt: skip
+        if set(raw) != set(kinds) or any(not isinstance(raw[key], kind) for key, kind in kinds.items()):
+            raise ConfigError(f"{path} is no training record of this version; remove it")
+        if not all(isinstance(text, str) for key in ("versions", "hardware") for text in raw[key].values()):
+            raise ConfigError(f"{path}: versions and hardware are not all text; remove it")
+        return cls(**raw)
+
+
+class RecordKeeper(Callback):
+    """Writes training.json and the card when a run ends, after the pictures that the card shows."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        from ali_plugin import card
+
+        atomic.write(trainer.out / TRAINING_NAME, json.dumps(asdict(record(trainer)), indent=2) + "\n")
+        card.write(trainer.out, registry=trainer.registry)
+
+
+def record(trainer: Trainer) -> TrainingRecord:
+    """Of a run as it stands."""
+    device = next(trainer.model.parameters()).device
+    return TrainingRecord(
+        command=command(trainer.config),
+        dataset=trainer.config.dataset,
+        seed=trainer.config.seed,
+        steps=trainer.step,
+        planned=trainer.total_steps,
+        seconds=round(trainer.seconds, 1),
+        versions=_versions(trainer),
+        hardware=_hardware(device),
+    )
+
+
+def command(config: TrainConfig) -> str:
+    """The line that repeats a run, with every choice written out, whatever the defaults become."""
+    words = ["ali", "train"]
+    for choice in fields(config):
+        value = getattr(config, choice.name)
+        if choice.name not in OF_THE_MACHINE:
+            name = "--arch" if choice.name == "architecture" else f"--{choice.name.replace('_', '-')}"
+            words += _option(name, "DATA" if choice.name == "data_dir" and value else value)
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [name]
+    values = value if isinstance(value, list | tuple) else [value]
+    return [word for one in values for word in (name, str(one))]
+
+
+def _versions(trainer: Trainer) -> dict[str, str]:
+    import torch
+
+    plugins = {plugin.distribution: plugin.version for plugin in trainer.model.config.plugins}
+    return {"python": platform.python_version(), "torch": torch.__version__, **plugins, "ali-plugin": __version__}
+
+
+def _hardware(device: Any) -> dict[str, str]:
+    import torch
+
+    found = {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if device.type == "cuda":
+        found["accelerator"] = torch.cuda.get_device_name(device)
+    return {"device": device.type, **found}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

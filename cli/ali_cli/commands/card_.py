@@ -1,0 +1,38 @@
+"""ali card"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ali_cli.settings import json_option, note, print_json
+
+
+@click.command(epilog="\b\nExamples:\n  ali card runs/fashion\n"
+                      "  ali card runs/fashion --write --license cc-by-4.0\n"
+                      "  ali card me/ali-fashion")  # fmt: skip
+@click.argument("model")
+@click.option("--write", is_flag=True, help="Refresh the README.md in MODEL instead of printing it.")
+@click.option("--license", help="Licence of the weights, an identifier of the Hub's list such as mit.")
+@json_option
+def command(model: str, write: bool, license: str | None, as_json: bool) -> None:
+    """Print MODEL's card, made from its files as they are now.
+
+    What a person has written between the marked sections stays, and so do metadata that were added.
+    """
+    from ali_plugin import card
+    from ali_plugin.errors import OptionError
+    from ali_plugin.hub import locate
+    from ali_plugin.model_folder import CARD_NAME
+
+    folder = locate(model)
+    if write and not Path(model).is_dir():
+        raise OptionError(f"{model!r} is on the Hub; its card is refreshed when a folder is pushed there")
+    text = card.write(folder, license=license) if write else card.text(folder, license=license)
+    if as_json:
+        print_json({"path": str(folder / CARD_NAME), "written": write, "text": text})
+    elif write:
+        note(f"card in {folder / CARD_NAME}")
+    else:
+        click.echo(text, nl=False)

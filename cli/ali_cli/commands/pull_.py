@@ -1,0 +1,29 @@
+"""ali pull"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ali_cli.settings import json_option, note, print_json
+
+
+@click.command(epilog="\b\nExamples:\n  ali pull me/ali-fashion --out fashion-model\n"
+                      "  ali pull me/ali-fashion --revision v1 --out fashion-v1")  # fmt: skip
+@click.argument("repo")
+@click.option("--revision", help="Branch, tag or commit. [default: main]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
+@json_option
+def command(repo: str, revision: str | None, out: Path, as_json: bool) -> None:
+    """Download the model REPO (user/name) from the Hugging Face Hub as a folder.
+
+    Nothing but the model's own files is taken. The other commands take REPO directly, too.
+    """
+    from ali_plugin.hub import pull
+
+    files = pull(repo, out, revision=revision)
+    if as_json:
+        print_json({"path": str(out), "files": files})
+    else:
+        note(f"{out}: {', '.join(files)}")

@@ -1,0 +1,72 @@
+"""ali push"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from ali_cli.settings import json_option, note, print_json, print_table
+
+
+@click.command(epilog="\b\nExamples:\n  ali push runs/fashion me/ali-fashion --dry-run\n"
+                      "  ali push runs/fashion me/ali-fashion --private\n"
+                      "  ali push runs/fashion somebody/ali-fashion --create-pr")  # fmt: skip
+@click.argument("model")
+@click.argument("repo")
+@click.option("--private", is_flag=True, default=None, help="Make a new repository private.")
+@click.option("--revision", help="Branch to commit to, made if need be. [default: main]")
+@click.option("--create-pr", is_flag=True, help="Propose the commit as a pull request.")
+@click.option("--message", default="Upload an ALI model", show_default=True, help="Of the commit.")
+@click.option("--dry-run", is_flag=True, help="List the files and sizes; send and write nothing.")
+@json_option
+def command(
+    model: str,
+    repo: str,
+    private: bool | None,
+    revision: str | None,
+    create_pr: bool,
+    message: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Publish MODEL to REPO (user/name) on the Hugging Face Hub, in one commit, with its card.
+
+    Only the model's own files go; checkpoints, logs and whatever else lies there are named and stay. Log in
+    beforehand with `hf auth login`, or set HF_TOKEN to a token with the right to write.
+    """
+    from ali_plugin.hub import locate
+    from ali_plugin.publish import plan, push
+
+    folder = locate(model)
+    if dry_run:
+        planned = plan(folder, repo)
+        if as_json:
+            print_json({"repo": repo, **asdict(planned)})
+            return
+        rows = [(name, f"{size:,}") for name, size in planned.files.items()]
+        print_table("", ["file", "bytes"], rows, right=["bytes"])
+        note(f"would go to {repo}; nothing was sent")
+        _name_left(planned.left)
+        return
+    pushed = push(
+        folder,
+        repo,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        message=message,
+        keep_card=str(folder) == model,  # a folder of the cache is not ours to write to
+    )
+    _name_left(pushed.left)
+    if not pushed.changed:
+        note(f"{repo} has all of it already; no commit was made")
+    if as_json:
+        print_json(asdict(pushed))
+    else:
+        click.echo(pushed.url)
+
+
+def _name_left(names: tuple[str, ...]) -> None:
+    if names:
+        note(f"not part of the model, stays here: {', '.join(names)}")

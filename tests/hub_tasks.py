@@ -1,0 +1,83 @@
+"""What the Hub tests have other processes do: functions for ``hub.client.Client``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ali_cli.main import main
+from ali_plugin import ALI, ALIError
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def ali(*arguments: object) -> Ended:
+    """``ali ARGUMENTS``."""
+    sys.argv = ["ali", *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def ali_in(folder: Path, *commands: list[str]) -> list[Ended]:
+    """Commands one after the other, in a folder."""
+    with contextlib.chdir(folder):
+        return [ali(*arguments) for arguments in commands]
+
+
+def python_in(folder: Path, code: str) -> list[str]:
+    """Run Python in a folder; the names that it leaves."""
+    names: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        exec(code, names)
+    return sorted(names)
+
+
+def load(source: str | Path, **options: Any) -> dict[str, str]:
+    """The SHA-256 of each tensor of a loaded model."""
+    state = ALI.from_pretrained(source, **options).state_dict()
+    return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in state.items()}
+
+
+def refusal(source: str | Path, **options: Any) -> str:
+    """The text of the ALIError that loading raises."""
+    try:
+        ALI.from_pretrained(source, **options)
+    except ALIError as error:
+        return str(error)
+    raise AssertionError(f"{source} was loaded")
+
+
+def publish(folder: Path, repo: str, **options: Any) -> str:
+    """What ``push_to_hub`` returns for the model of a folder."""
+    return ALI.from_pretrained(folder).push_to_hub(repo, **options)
+
+
+def run_snippet(card: str) -> list[int]:
+    """Run the Python of a card; the shape of what it samples."""
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    assert names["logit"].shape == (4,)
+    return list(names["new"].shape)
+
+
+if __name__ == "__main__":
+    print(load(sys.argv[1]))
