@@ -20,12 +20,15 @@ from torch import Tensor, nn
 
 from ali_plugin import ALI, Callback, Objective, hookimpl
 from ali_plugin.bench import bench
+from ali_plugin.datasets.fashion_mini import fashion_mini
 from ali_plugin.layers import Dropout, Maxout
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
+from ali_plugin.training.batches import Batches, to_unit
 from ali_plugin.training.callbacks import Callback as Watching
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.run import prepare
+from ali_plugin.training.source import Streamed
 from ali_plugin.training.step import TrainingStep
 from ali_registry import default_registry
 from conftest import TINY, Ali, program
@@ -181,9 +184,6 @@ def test_collapse_is_told_once(tmp_path: Path, ali: Ali, plugin: Any) -> None:
 def test_best_model_is_kept(trained: Path) -> None:
     record = json.loads((trained / "best" / "best.json").read_text())
     model = ALI.from_pretrained(trained / "best")
-    from ali_plugin.datasets.fashion_mini import fashion_mini
-    from ali_plugin.training.batches import to_unit
-
     x = to_unit(torch.from_numpy(fashion_mini("test").data))
     error = (model.reconstruct(x) - x).square().mean().item()
     assert error == pytest.approx(record["reconstruction_mse"], rel=1e-4)
@@ -269,6 +269,26 @@ def test_bench_command(tmp_path: Path, ali: Ali) -> None:
     assert shown == json.loads(out.read_text())
     assert {"images_per_second", "textbook_images_per_second", "ratio", "gflop_per_step", "matmul_gflops"} <= set(shown)
     assert {"fraction_of_matmul", "peak_memory_bytes"} <= set(shown)
+
+
+def test_streamed_rows_are_the_resident_ones() -> None:
+    device = torch.device("cpu")
+    split = fashion_mini("train")
+    batches = [Batches(split, 300, 0, device, condition_size=10, labelled=20) for _ in range(2)]
+    batches[1].source = Streamed(torch.from_numpy(split.data), device)
+    batches[1].seek(0, 0)
+    for _ in range(8):
+        resident, streamed = (made.next() for made in batches)
+        assert torch.equal(resident.x, streamed.x)
+        assert resident.condition is not None
+        assert streamed.condition is not None
+        assert torch.equal(resident.condition, streamed.condition)
+        assert resident.labelled is not None
+        assert streamed.labelled is not None
+        assert torch.equal(resident.labelled.x, streamed.labelled.x)
+    batches[0].seek(1, 3)
+    batches[1].seek(1, 3)
+    assert torch.equal(batches[0].next().x, batches[1].next().x)
 
 
 @needs_gpu

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled
 from ali_plugin.training import distributed
+from ali_plugin.training.source import source_of
 
 ORDER, LABELLED = 0, 1  # streams of random numbers that share the run's seed
 
@@ -83,9 +82,8 @@ class Batches:
         share(batch_size, self.world_size)
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.condition_size = condition_size
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self.data = torch.from_numpy(np.ascontiguousarray(split.data)).to(device)
+        self.source = source_of(split, device)
+        self.samples = len(split)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels).to(device)
         self.subset: NDArray[np.int64] | None = None
         if labelled is not None:
@@ -97,15 +95,21 @@ class Batches:
 
     def _shuffled(self) -> Tensor:
         generator = np.random.default_rng([self.seed, ORDER, self.epoch])
-        return torch.from_numpy(generator.permutation(len(self.data))).to(self.device)
+        return self.source.order(torch.from_numpy(generator.permutation(self.samples)))
 
     def next(self) -> Batch:
         """The next batch."""
         if self.index == self.steps_per_epoch:
             self.seek(self.epoch + 1, 0)
-        chosen = self._own(self._order[self.index * self.batch_size : (self.index + 1) * self.batch_size])
+        chosen = self._rows(self.index)
         self.index += 1
-        return Batch(to_unit(self.data[chosen]), self._condition(chosen), self._labelled())
+        x = to_unit(self.source.take(chosen))
+        if self.index < self.steps_per_epoch:
+            self.source.prefetch(self._rows(self.index))
+        return Batch(x, self._condition(chosen), self._labelled())
+
+    def _rows(self, index: int) -> Tensor:
+        return self._own(self._order[index * self.batch_size : (index + 1) * self.batch_size])
 
     def _own(self, rows: Tensor) -> Tensor:
         """This process's share of a batch's rows."""
@@ -119,12 +123,13 @@ class Batches:
     def _condition(self, chosen: Tensor) -> Tensor | None:
         if not self.condition_size or self.labels is None:
             return None
-        return from_labels(self.labels[chosen], self.condition_size)
+        return from_labels(self.labels[chosen.to(self.device)], self.condition_size)
 
     def _labelled(self) -> Labelled | None:
         if self.subset is None or self.labels is None:
             return None
         random = np.random.default_rng([self.seed, LABELLED, self.epoch, self.index])
         picked = random.choice(self.subset, min(self.batch_size, len(self.subset)), replace=False)
-        chosen = self._own(torch.from_numpy(picked).to(self.device))
-        return Labelled(to_unit(self.data[chosen]), self.labels[chosen], self._condition(chosen))
+        chosen = self._own(self.source.order(torch.from_numpy(picked)))
+        x = to_unit(self.source.take(chosen))
+        return Labelled(x, self.labels[chosen.to(self.device)], self._condition(chosen))
