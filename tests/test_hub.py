@@ -53,7 +53,8 @@ def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A run folder of one's own."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+    # Other tests evaluate the shared run, which leaves its figures there.
+    return Path(shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation.json")))
 
 
 def requests(hub: LocalHub, method: str, part: str) -> int:
@@ -71,7 +72,9 @@ def change(folder: Path) -> None:
 def test_push_then_load_in_a_fresh_process(hub: LocalHub, writer: Client, run: Path, tmp_path: Path) -> None:
     pushed = writer(ali, "push", run, REPO)
     assert (pushed.code, pushed.out) == (0, f"{hub.endpoint}/{REPO}\n")
-    assert "stays here: checkpoints/, metrics.jsonl, samples/, train_config.json" in pushed.err
+    assert "stays here: " in pushed.err
+    for left in ("checkpoints/", "metrics.jsonl", "samples/", "train_config.json"):
+        assert left in pushed.err
     assert set(writer(files, REPO)) == {".gitattributes", *OWN}
     assert writer(commits, REPO) == ["Upload an ALI model", "initial commit"]
     fresh = [sys.executable, "-m", "hub_tasks", REPO]
@@ -417,9 +420,7 @@ def test_a_missing_plugin_is_named(hub: LocalHub, anybody: Client, run: Path, tm
     (run / "config.json").write_text(json.dumps(config))
     hub.write(REPO, {name: RawFile((run / name).read_bytes()) for name in ("config.json", "model.safetensors")})
     text = anybody(refusal, REPO, cache_dir=tmp_path / "cache")
-    assert "unknown encoder 'somebodys-resnet'" in text
-    assert "somebodys-ali-nets 1.2.3" in text
-    assert "install what is missing" in text
+    assert "needs encoder 'somebodys-resnet' of somebodys-ali-nets 1.2.3, which is not installed" in text
     assert anybody(ali, "push", run, REPO).code == 1
 
 
