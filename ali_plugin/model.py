@@ -74,10 +74,10 @@ class ALI(nn.Module):
         force_download: bool = False,
         parts: Collection[str] = PARTS,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = torch.float32,
         registry: Registry | None = None,
     ) -> ALI:
-        """Load a model folder, a run folder or a model on the Hub, in eval mode.
+        """Load a model folder (also one of a diffusers pipeline), a run folder or a model on the Hub, in eval mode.
 
         Nothing that comes with it is run or unpickled, and the weights' shapes are compared with what the
         config implies before memory is taken for them.
@@ -89,6 +89,7 @@ class ALI(nn.Module):
             cache_dir: where downloads are kept, None for the client's own place.
             local_files_only: take it from the cache, without a connection.
             parts: those to read; the others' weights stay on the disk, and their attributes are None.
+            dtype: of the weights, None for what the file has.
 
         Raises:
             HubError: it cannot be had from the Hub.

@@ -63,7 +63,7 @@ def load(
     folder: Path,
     parts: Collection[str],
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     registry: Registry | None,
 ) -> M:
     """See ``ALI.from_pretrained``."""
@@ -75,7 +75,7 @@ def load(
     for path, implied in _weight_files(folder, config, registry):
         tensors.update(weights.read(path, implied, parts))
     model = cls(config, **build_parts(config, registry, parts))
-    model.load_state_dict(tensors, strict=True)
+    model.load_state_dict(tensors, strict=True, assign=dtype is None)
     return model.to(device=device, dtype=dtype).eval()
 
 

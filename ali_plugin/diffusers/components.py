@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -24,7 +24,7 @@ from ali_plugin.compose import build_parts, origins
 from ali_plugin.conditions import Labels
 from ali_plugin.config import CONFIG_NAME, SCHEMA_VERSION, ModelConfig
 from ali_plugin.diffusers.distribution import LatentDistribution
-from ali_plugin.diffusers.options import Hub, default_options, refuse_unsafe, refuse_unsafe_saving
+from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI, pair_logit
 from ali_plugin.version import __version__
@@ -88,14 +88,15 @@ class Component(ModelMixin, Saved):
         """
         net = model.part(cls.kind)
         with torch.device("meta"):
-            component = cls(**pipeline_folder.flat(model.config, cls.kind))
+            component: Self = cls(**pipeline_folder.flat(model.config, cls.kind))
         component.add_module(cls.kind, net)
-        return component.train(net.training)
+        component.train(net.training)
+        return component
 
     @property
     def net(self) -> nn.Module:
         """The part itself."""
-        return self.get_submodule(self.kind)
+        return cast(nn.Module, self.get_submodule(self.kind))
 
     @property
     def model_config(self) -> ModelConfig:
@@ -157,8 +158,7 @@ class Component(ModelMixin, Saved):
         Raises:
             OptionError: an option asks for pickles or shards.
         """
-        repo_id = kwargs.pop("repo_id", Path(save_directory).name)
-        published = {key: kwargs.pop(key) for key in ("commit_message", "private", "token", "create_pr") if key in kwargs}
+        published = publishing(kwargs, save_directory)
         refuse_unsafe_saving(safe_serialization, kwargs)
         if getattr(self, "hf_quantizer", None) is not None:
             raise OptionError("the weights are quantized; save the model that they were made from")
@@ -167,7 +167,7 @@ class Component(ModelMixin, Saved):
         atomic.write_with(path, lambda temporary: save_file(tensors, temporary, metadata={"format": "pt"}))
         self.save_config(save_directory)
         if push_to_hub:
-            self.push_to_hub(repo_id, variant=variant, **published)
+            self.push_to_hub(variant=variant, **published)
 
 
 def weights_name(variant: str | None) -> str:
@@ -200,11 +200,7 @@ class ALIEncoder(Component):
         found = LatentDistribution(self._model().encode(x, self._condition(class_labels, x)))
         return AutoencoderKLOutput(latent_dist=found) if return_dict else (found,)
 
-    def forward(
-        self, x: Tensor, class_labels: Labels | None = None, return_dict: bool = True
-    ) -> AutoencoderKLOutput | tuple[LatentDistribution]:
-        """As ``encode``."""
-        return self.encode(x, class_labels, return_dict)
+    forward = encode
 
 
 class ALIDecoder(Component):
@@ -220,11 +216,7 @@ class ALIDecoder(Component):
         x = self._model().decode(z, self._condition(class_labels, z))
         return DecoderOutput(sample=x) if return_dict else (x,)
 
-    def forward(
-        self, z: Tensor, class_labels: Labels | None = None, return_dict: bool = True
-    ) -> DecoderOutput | tuple[Tensor]:
-        """As ``decode``."""
-        return self.decode(z, class_labels, return_dict)
+    forward = decode
 
 
 @dataclass
@@ -251,11 +243,9 @@ class ALIDiscriminator(Component):
     ) -> ALIDiscriminatorOutput | tuple[Tensor, Tensor]:
         """Logits of pairs; arguments and errors as of ``ALIEncoder.encode``."""
         outputs = self._model().class_logits(x, z, self._condition(class_labels, x))
-        found = ALIDiscriminatorOutput(logits=pair_logit(outputs), class_logits=outputs)
-        return found if return_dict else (found.logits, found.class_logits)
+        logits = pair_logit(outputs)
+        if not return_dict:
+            return logits, outputs
+        return ALIDiscriminatorOutput(logits=logits, class_logits=outputs)
 
-    def forward(
-        self, x: Tensor, z: Tensor, class_labels: Labels | None = None, return_dict: bool = True
-    ) -> ALIDiscriminatorOutput | tuple[Tensor, Tensor]:
-        """As ``discriminate``."""
-        return self.discriminate(x, z, class_labels, return_dict)
+    forward = discriminate

@@ -57,4 +57,5 @@ class LatentDistribution(DiagonalGaussianDistribution):
         return 0.5 * terms.sum(1)
 
     def nll(self, sample: Tensor, dims: tuple[int, ...] = (1,)) -> Tensor:
-        return super().nll(sample, dims)
+        found: Tensor = super().nll(sample, dims)
+        return found

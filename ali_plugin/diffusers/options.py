@@ -62,6 +62,13 @@ def refuse_unsafe_saving(safe_serialization: bool, kwargs: dict[str, Any]) -> No
         raise OptionError(f"unknown arguments: {', '.join(sorted(kwargs))}")
 
 
+def publishing(kwargs: dict[str, Any], save_directory: str | Path) -> dict[str, Any]:
+    """Take out of ``save_pretrained``'s arguments those of ``push_to_hub``."""
+    repo_id = kwargs.pop("repo_id", None) or Path(save_directory).name
+    names = ("commit_message", "private", "token", "create_pr")
+    return {"repo_id": repo_id, **{name: kwargs.pop(name) for name in names if name in kwargs}}
+
+
 def default_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of ``ALI.from_pretrained`` that mean the same as the host's.
 

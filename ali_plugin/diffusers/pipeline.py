@@ -8,28 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
-from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ali_plugin import conditions, hub, model_folder, pipeline_folder
 from ali_plugin.compose import join
 from ali_plugin.conditions import Labels
 from ali_plugin.config import PARTS, ModelConfig
-from ali_plugin.datasets.images import MODES, fit_image
 from ali_plugin.diffusers.components import ALIDecoder, ALIDiscriminator, ALIEncoder, Component, Saved
-from ali_plugin.diffusers.options import Hub, default_options, refuse_unsafe, refuse_unsafe_saving
+from ali_plugin.diffusers.images import Images, check_output_type, from_tensor, to_tensor
+from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.model import ALI, lines
 from ali_plugin.posterior import noise_like
-from ali_plugin.training.batches import to_unit
 
-Images = Image.Image | NDArray[Any] | Tensor | Sequence[Image.Image | NDArray[Any] | Tensor]
 Generators = torch.Generator | list[torch.Generator]
 OnStepEnd = Callable[[DiffusionPipeline, int, int, dict[str, Any]], dict[str, Any]]
 COMPONENTS: dict[str, type[Component]] = {
@@ -68,7 +62,6 @@ class ALIPipeline(Saved, DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(encoder=encoder, decoder=decoder, discriminator=discriminator)
-        self.image_processor = VaeImageProcessor(do_resize=False, vae_scale_factor=1, do_normalize=False)
         self.model_config  # noqa: B018  # refuses parts that do not belong together
 
     @classmethod
@@ -79,8 +72,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
             OptionError: the model has no decoder.
         """
         model.part("decoder")
-        return cls(**{kind: COMPONENTS[kind].from_model(model) if kind in model.config.parts else None
-                      for kind in PARTS})  # fmt: skip
+        return cls(**_components(model))
 
     @property
     def model(self) -> ALI:
@@ -130,12 +122,12 @@ class ALIPipeline(Saved, DiffusionPipeline):
             OptionError, PartMismatch: arguments that do not fit the model or each other.
         """
         self._check_callback_inputs(callback_on_step_end_tensor_inputs)
-        self._check_output_type(output_type)
-        condition = None if class_labels is None else conditions.of_labels(class_labels, self.model_config)
+        check_output_type(output_type, self.model_config.data_shape)
+        condition = self._conditions(class_labels)
         count = self._count(batch_size, latents, condition)
         z = self._prior(count, generator) if latents is None else latents
-        images = self._decode(z, condition, decode_chunk_size, callback_on_step_end)
-        return self._output(images, output_type, return_dict)
+        x = self._decode(z, condition, decode_chunk_size, callback_on_step_end)
+        return self._output(x, output_type, return_dict)
 
     @torch.no_grad()
     def invert(
@@ -169,7 +161,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         return_dict: bool = True,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Pictures through their codes; arguments as of ``invert`` and of a call."""
-        self._check_output_type(output_type)
+        check_output_type(output_type, self.model_config.data_shape)
         latents = self._encode(self._inputs(images), class_labels, generator)
         again = self._decode(latents, self._conditions(class_labels), decode_chunk_size)
         return self._output(again, output_type, return_dict)
@@ -193,15 +185,15 @@ class ALIPipeline(Saved, DiffusionPipeline):
         Raises:
             OptionError, PartMismatch: fewer than 2 steps, or not as many pictures of each.
         """
-        self._check_output_type(output_type)
-        start, end = (self._encode(self._inputs(images), class_labels, None) for images in (a, b))
+        check_output_type(output_type, self.model_config.data_shape)
+        start, end = (self._encode(self._inputs(pictures), class_labels, None) for pictures in (a, b))
         if len(start) != len(end):
             raise PartMismatch(f"paths go between pairs, here are {len(start)} pictures and {len(end)}")
         condition = self._conditions(class_labels)
         if condition is not None:
             condition = condition.expand(len(start), -1).repeat_interleave(steps, 0)
-        images = self._decode(lines(start, end, steps).flatten(0, 1), condition, decode_chunk_size)
-        return self._output(images, output_type, return_dict)
+        x = self._decode(lines(start, end, steps).flatten(0, 1), condition, decode_chunk_size)
+        return self._output(x, output_type, return_dict)
 
     def _conditions(self, labels: Labels | None) -> Tensor | None:
         return None if labels is None else conditions.of_labels(labels, self.model_config)
@@ -242,51 +234,21 @@ class ALIPipeline(Saved, DiffusionPipeline):
             raise OptionError(f"decode_chunk_size is {chunk_size}, not positive")
         latents = latents.to(self._execution_device, self.decoder.dtype)
         repeated = None if condition is None else condition.expand(len(latents), -1).split(size)
-        images = []
+        decoded = []
         for step, z in enumerate(self.progress_bar(latents.split(size))):
             if on_step_end is not None:
                 z = (on_step_end(self, step, step, {"latents": z}) or {}).get("latents", z)
-            images.append(self.decoder.decode(z, None if repeated is None else repeated[step]).sample)
+            decoded.append(self.decoder.decode(z, None if repeated is None else repeated[step]).sample)
         self.maybe_free_model_hooks()
-        return torch.cat(images)
+        return torch.cat(decoded)
 
-    def _inputs(self, images: Images) -> Tensor:
-        """Pictures of any of the host's kinds as a tensor (B, *data_shape) on the device."""
-        shape = self.model_config.data_shape
-        batch = [images] if isinstance(images, Image.Image | np.ndarray | Tensor) else list(images)
-        tensors = [self._input(item, shape) for item in batch]
-        if not tensors:
-            raise OptionError("no pictures are given")
-        if {tuple(tensor.shape[1:]) for tensor in tensors} != {shape}:
-            raise PartMismatch(f"the model takes pictures {shape}, got {[tuple(t.shape[1:]) for t in tensors[:3]]}")
+    def _inputs(self, pictures: Images) -> Tensor:
         like = self.encoder or self.decoder
-        return torch.cat([tensor.to(self._execution_device, like.dtype) for tensor in tensors])
+        return to_tensor(pictures, self.model_config.data_shape).to(self._execution_device, like.dtype)
 
-    def _input(self, image: Image.Image | NDArray[Any] | Tensor, shape: tuple[int, ...]) -> Tensor:
-        """One picture, or a batch of them, as (B, ...)."""
-        if isinstance(image, Image.Image):
-            if len(shape) != 3 or shape[0] not in MODES:
-                raise PartMismatch(f"the model takes data of shape {shape}, no pictures")
-            return to_unit(torch.from_numpy(fit_image(image, shape).copy()))[None]
-        data = to_unit(torch.as_tensor(image))
-        data = data if data.ndim > len(shape) else data[None]
-        return data.movedim(-1, 1) if isinstance(image, np.ndarray) and len(shape) == 3 else data
-
-    def _output(self, images: Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput | tuple[Any]:
-        found: Any = images
-        if output_type == "pil":
-            found = self.numpy_to_pil(self.image_processor.pt_to_numpy(images.clamp(0, 1)))
-        elif output_type == "np":
-            pictures = images.ndim == 4
-            found = self.image_processor.pt_to_numpy(images) if pictures else images.float().cpu().numpy()
+    def _output(self, x: Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput | tuple[Any]:
+        found = from_tensor(x, output_type)
         return ImagePipelineOutput(images=found) if return_dict else (found,)
-
-    def _check_output_type(self, output_type: str) -> None:
-        shape = self.model_config.data_shape
-        if output_type not in ("pil", "np", "pt"):
-            raise OptionError(f"output_type is {output_type!r}, not 'pil', 'np' or 'pt'")
-        if output_type == "pil" and (len(shape) != 3 or shape[0] not in MODES):
-            raise OptionError(f"data of shape {shape} are no pictures; take output_type 'np' or 'pt'")
 
     def _check_callback_inputs(self, names: Sequence[str]) -> None:
         if unknown := sorted(set(names) - set(self._callback_tensor_inputs)):
@@ -319,8 +281,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
             passed = {kind: kwargs.pop(kind) for kind in PARTS if kind in kwargs}
             wanted = [kind for kind in config.parts if kind not in passed]
             model = ALI.from_pretrained(folder, parts=wanted, **default_options(kwargs))
-            pipeline = cls(**{**{kind: COMPONENTS[kind].from_model(model) if kind in wanted else None
-                                 for kind in PARTS}, **passed})  # fmt: skip
+            pipeline = cls(**{**_components(model), **passed})
         pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
         return pipeline
 
@@ -339,8 +300,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         Raises:
             OptionError: an option asks for pickles or shards.
         """
-        repo_id = kwargs.pop("repo_id", Path(save_directory).name)
-        published = {key: kwargs.pop(key) for key in ("commit_message", "private", "token", "create_pr") if key in kwargs}
+        published = publishing(kwargs, save_directory)
         refuse_unsafe_saving(safe_serialization, kwargs)
         folder = Path(save_directory)
         super().save_pretrained(str(folder), variant=variant)
@@ -348,7 +308,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         stale = (*model_folder.MODEL_FILES, model_folder.EVALUATION_NAME, *pipeline_folder.FILES)
         model_folder.remove(folder, [name for name in stale if name not in mine])
         if push_to_hub:
-            self.push_to_hub(repo_id, variant=variant, **published)
+            self.push_to_hub(variant=variant, **published)
 
     def push_to_hub(
         self,
@@ -376,3 +336,9 @@ class ALIPipeline(Saved, DiffusionPipeline):
             self.save_pretrained(folder)
             return push(Path(folder), repo_id, private=private, revision=revision, create_pr=create_pr,
                         message=commit_message or MESSAGE, token=token).commit_url  # fmt: skip
+
+
+def _components(model: ALI) -> dict[str, Any]:
+    """A model's parts as components, None for those that it lacks."""
+    present = model.config.parts
+    return {kind: component.from_model(model) if kind in present else None for kind, component in COMPONENTS.items()}
