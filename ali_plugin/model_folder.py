@@ -75,7 +75,10 @@ def load(
     for path, implied in _weight_files(folder, config, registry):
         tensors.update(weights.read(path, implied, parts))
     model = cls(config, **build_parts(config, registry, parts))
-    model.load_state_dict(tensors, strict=True, assign=dtype is None)
+    if dtype is None:  # into tensors of the file's precision, in memory of their own
+        model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, strict=True, assign=True)
+    else:
+        model.load_state_dict(tensors, strict=True)
     return model.to(device=device, dtype=dtype).eval()
 
 

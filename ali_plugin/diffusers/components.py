@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ali_plugin import atomic, conditions, model_folder, pipeline_folder, weights
-from ali_plugin.compose import build_parts, origins
+from ali_plugin.compose import KINDS, build_parts, origins
 from ali_plugin.conditions import Labels
 from ali_plugin.config import CONFIG_NAME, SCHEMA_VERSION, ModelConfig
 from ali_plugin.diffusers.distribution import LatentDistribution
@@ -49,7 +49,7 @@ class Component(ModelMixin, Saved):
     Args:
         name: of the registered part.
         latent_size, data_shape, condition_size: of all parts of the model.
-        arguments: over the part's registered ones.
+        arguments: None for the part's registered ones.
         architecture, condition_names, classes, plugins: see ``ali_plugin.config.ModelConfig``.
     """
 
@@ -73,7 +73,7 @@ class Component(ModelMixin, Saved):
     ) -> None:
         super().__init__()
         if arguments is None:
-            self.register_to_config(arguments={})
+            self.register_to_config(arguments=dict(default_registry().get(KINDS[self.kind], name).arguments))
         if plugins is None:
             found = origins(self._checked(plugins=[]).parts, default_registry())
             self.register_to_config(plugins=[vars(plugin) for plugin in found])
@@ -142,8 +142,14 @@ class Component(ModelMixin, Saved):
         model_folder.refuse_links_elsewhere(home, names)
         config = pipeline_folder.read_component(home, cls.kind)
         weights.check(home / names[1], model_folder.implied_state(config, default_registry()))
-        component: Self = super().from_pretrained(str(home), use_safetensors=True, **kwargs)
-        return component
+        found: Any = super().from_pretrained(str(home), use_safetensors=True, **kwargs)
+        component = found[0] if isinstance(found, tuple) else found  # with output_loading_info
+        # The host leaves weights where the file is mapped, at any address; sums of floats depend on alignment, and
+        # samples are to be those of ALI.from_pretrained bit for bit.
+        for tensor in (*component.parameters(), *component.buffers()):
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
+        return cast(Self, found)
 
     def save_pretrained(
         self,
@@ -186,10 +192,8 @@ class ALIEncoder(Component):
     kind = "encoder"
 
     @apply_forward_hook
-    def encode(
-        self, x: Tensor, class_labels: Labels | None = None, return_dict: bool = True
-    ) -> AutoencoderKLOutput | tuple[LatentDistribution]:
-        """``latent_dist``, a distribution over latents (B, L).
+    def encode(self, x: Tensor, class_labels: Labels | None = None, return_dict: bool = True) -> AutoencoderKLOutput:
+        """``latent_dist``, a distribution over latents (B, L); a tuple of it without ``return_dict``.
 
         Args:
             class_labels: of a conditional model, see ``ali_plugin.conditions.of_labels``.
@@ -209,9 +213,7 @@ class ALIDecoder(Component):
     kind = "decoder"
 
     @apply_forward_hook
-    def decode(
-        self, z: Tensor, class_labels: Labels | None = None, return_dict: bool = True
-    ) -> DecoderOutput | tuple[Tensor]:
+    def decode(self, z: Tensor, class_labels: Labels | None = None, return_dict: bool = True) -> DecoderOutput:
         """``sample``, data (B, *data_shape), pictures in [0, 1]; arguments and errors as of ``ALIEncoder.encode``."""
         x = self._model().decode(z, self._condition(class_labels, z))
         return DecoderOutput(sample=x) if return_dict else (x,)
@@ -240,12 +242,10 @@ class ALIDiscriminator(Component):
     @apply_forward_hook
     def discriminate(
         self, x: Tensor, z: Tensor, class_labels: Labels | None = None, return_dict: bool = True
-    ) -> ALIDiscriminatorOutput | tuple[Tensor, Tensor]:
+    ) -> ALIDiscriminatorOutput:
         """Logits of pairs; arguments and errors as of ``ALIEncoder.encode``."""
         outputs = self._model().class_logits(x, z, self._condition(class_labels, x))
-        logits = pair_logit(outputs)
-        if not return_dict:
-            return logits, outputs
-        return ALIDiscriminatorOutput(logits=logits, class_logits=outputs)
+        found = ALIDiscriminatorOutput(logits=pair_logit(outputs), class_logits=outputs)
+        return found if return_dict else found.to_tuple()
 
     forward = discriminate

@@ -101,7 +101,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         return_dict: bool = True,
         callback_on_step_end: OnStepEnd | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-    ) -> ImagePipelineOutput | tuple[Any]:
+    ) -> ImagePipelineOutput:
         """Draw pictures.
 
         Args:
@@ -136,7 +136,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         class_labels: Labels | None = None,
         generator: torch.Generator | None = None,
         return_dict: bool = True,
-    ) -> ALIInversionOutput | tuple[Tensor]:
+    ) -> ALIInversionOutput:
         """The codes of pictures: the mean of q(z|x), or a draw of it given a generator.
 
         Args:
@@ -148,7 +148,8 @@ class ALIPipeline(Saved, DiffusionPipeline):
         """
         latents = self._encode(self._inputs(images), class_labels, generator)
         self.maybe_free_model_hooks()
-        return ALIInversionOutput(latents=latents) if return_dict else (latents,)
+        found = ALIInversionOutput(latents=latents)
+        return found if return_dict else found.to_tuple()
 
     @torch.no_grad()
     def reconstruct(
@@ -159,7 +160,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         decode_chunk_size: int | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-    ) -> ImagePipelineOutput | tuple[Any]:
+    ) -> ImagePipelineOutput:
         """Pictures through their codes; arguments as of ``invert`` and of a call."""
         check_output_type(output_type, self.model_config.data_shape)
         latents = self._encode(self._inputs(images), class_labels, generator)
@@ -176,7 +177,7 @@ class ALIPipeline(Saved, DiffusionPipeline):
         decode_chunk_size: int | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-    ) -> ImagePipelineOutput | tuple[Any]:
+    ) -> ImagePipelineOutput:
         """``steps`` pictures on the line between the codes of a and b, both reconstructions among them.
 
         Args:
@@ -246,9 +247,9 @@ class ALIPipeline(Saved, DiffusionPipeline):
         like = self.encoder or self.decoder
         return to_tensor(pictures, self.model_config.data_shape).to(self._execution_device, like.dtype)
 
-    def _output(self, x: Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput | tuple[Any]:
-        found = from_tensor(x, output_type)
-        return ImagePipelineOutput(images=found) if return_dict else (found,)
+    def _output(self, x: Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput:
+        found = ImagePipelineOutput(images=from_tensor(x, output_type))
+        return found if return_dict else found.to_tuple()
 
     def _check_callback_inputs(self, names: Sequence[str]) -> None:
         if unknown := sorted(set(names) - set(self._callback_tensor_inputs)):
