@@ -175,6 +175,8 @@ def test_precision_survives(model: ALI, saved: Path, tmp_path: Path) -> None:
         lambda own, saved: ALIDecoder.from_pretrained(saved),
         lambda own, saved: ALIDecoder.from_pretrained(own),
         lambda own, saved: ALIDecoder.from_pretrained(own, subfolder="decoder"),
+        lambda own, saved: ALIDecoder.from_pretrained(saved, device_map="auto", low_cpu_mem_usage=True),
+        lambda own, saved: ALIDecoder.from_pretrained(own, device_map="cpu"),
         lambda own, saved: diffusers.AutoModel.from_pretrained(str(saved), subfolder="decoder"),
         lambda own, saved: diffusers.AutoModel.from_pretrained(str(saved / "decoder")),
     ],

@@ -99,6 +99,11 @@ class Component(ModelMixin, Saved):
         return cast(nn.Module, self.get_submodule(self.kind))
 
     @property
+    def _no_split_modules(self) -> list[str]:
+        """For ``device_map="auto"``: what a registered net does inside is not known, so it stays on one device."""
+        return [type(self.net).__name__]
+
+    @property
     def model_config(self) -> ModelConfig:
         """The config as the rest of the library has it, without the other parts."""
         return self._checked()
