@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ali_plugin import atomic, model_folder
+from ali_plugin import atomic, model_folder, pipeline_folder
 from ali_plugin.config import ModelConfig
 from ali_plugin.errors import CardError
 from ali_plugin.evaluation import record
@@ -66,6 +66,8 @@ def text(
         repo_id = named[1] if named and named[1] != UNNAMED else None
     training, figures = TrainingRecord.from_folder(folder), record.read(folder)
     data = _metadata(present, config, training, figures, repo_id, license, registry)
+    if pipeline_folder.is_pipeline(folder):
+        data.tags = [*(data.tags or []), *({"diffusers"} - set(data.tags or []))]
     sections = _sections(folder, config, training, figures, repo_id, registry)
     return f"---\n{data.to_yaml()}\n---\n{_refreshed(FRONT.sub('', present), sections)}"
 
@@ -154,6 +156,7 @@ def _sections(
         config=config,
         shape="x".join(map(str, config.data_shape)),
         pictures=len(config.data_shape) == 3,
+        pipeline=pipeline_folder.is_pipeline(folder),
         reference=_reference(config, registry),
         parameters={kind: sum(p.numel() for p in net.parameters()) for kind, net in parts.items()},
         training=training,

@@ -52,15 +52,16 @@ def compose(
         condition_size=record.condition_size if condition_size is None else condition_size,
         condition_names=tuple(condition_names),
         classes=classes,
-        plugins=_plugins(configs, registry),
+        plugins=origins(configs, registry),
     )
     check_fit(config, registry)
     return config
 
 
-def _plugins(parts: Mapping[str, PartConfig], registry: Registry) -> tuple[PluginVersion, ...]:
-    origins = {registry.entry(KINDS[kind], part.name).origin for kind, part in parts.items()}
-    found = {(origin.distribution, origin.version) for origin in origins if origin.distribution}
+def origins(parts: Mapping[str, PartConfig], registry: Registry) -> tuple[PluginVersion, ...]:
+    """The distributions that register the parts."""
+    entries = {registry.entry(KINDS[kind], part.name).origin for kind, part in parts.items()}
+    found = {(origin.distribution, origin.version) for origin in entries if origin.distribution}
     return tuple(PluginVersion(*item) for item in sorted(found))
 
 
@@ -138,3 +139,28 @@ def without(config: ModelConfig, *kinds: str) -> ModelConfig:
     """The config with some parts left out."""
     left_out: dict[str, Any] = dict.fromkeys(kinds)
     return replace(config, **left_out)
+
+
+def join(configs: Mapping[str, ModelConfig]) -> ModelConfig:
+    """One config of parts, by kind, that were configured each alone: the reverse of ``without``.
+
+    Raises:
+        PartMismatch: they differ in what all parts of a model share, saying which two.
+    """
+    (kind, first), *others = configs.items()
+    for other, config in others:
+        for key in ("latent_size", "data_shape", "condition_size"):
+            here, there = getattr(first, key), getattr(config, key)
+            if here != there:
+                raise PartMismatch(f"the {kind} is for {key} {here}, but the {other} is for {there}")
+    architectures = {config.architecture for config in configs.values()}
+    parts: dict[str, Any] = {kind: getattr(config, kind) for kind, config in configs.items()}
+    return replace(
+        first,
+        **parts,
+        architecture=first.architecture if len(architectures) == 1 else None,
+        classes=configs.get("discriminator", first).classes,
+        condition_names=next((config.condition_names for config in configs.values() if config.condition_names), ()),
+        plugins=tuple(sorted({plugin for config in configs.values() for plugin in config.plugins},
+                             key=lambda plugin: (plugin.distribution, plugin.version))),
+    )  # fmt: skip

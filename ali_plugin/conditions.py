@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ali_plugin.config import ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
+
+Labels = int | str | Sequence[int | str] | Tensor
 
 
 def from_labels(labels: Tensor, size: int) -> Tensor:
@@ -35,6 +39,26 @@ def parse(text: str, config: ModelConfig) -> Tensor:
     for word in filter(None, (part.strip() for part in text.split(","))):
         condition[_index(word, config)] = 1
     return condition
+
+
+def of_labels(labels: Labels, config: ModelConfig) -> Tensor:
+    """Conditions (B, size) from whatever says what each sample is.
+
+    Args:
+        labels: a class number or name, a sequence of them, a tensor of class numbers (B,), or the conditions
+            themselves (B, size).
+
+    Raises:
+        OptionError: the model is unconditional, or has no such element.
+        PartMismatch: the conditions are of another size.
+    """
+    if not config.condition_size:
+        raise OptionError("the model takes no condition")
+    if isinstance(labels, Tensor) and labels.ndim > 1:
+        return from_labels(labels, config.condition_size)
+    each = labels.tolist() if isinstance(labels, Tensor) else labels
+    named = [each] if isinstance(each, int | str) else each
+    return torch.stack([parse(str(label), config) for label in named])
 
 
 def each(config: ModelConfig) -> Tensor:

@@ -78,10 +78,11 @@ class ModelConfig:
         Raises:
             ConfigError: not JSON, a newer schema, unknown or missing keys, or values out of bounds.
         """
-        return cls._from_object(parse_object(text, source), source)
+        return cls.from_object(parse_object(text, source), source)
 
     @classmethod
-    def _from_object(cls, raw: dict[str, Any], source: str) -> ModelConfig:
+    def from_object(cls, raw: dict[str, Any], source: str = CONFIG_NAME) -> ModelConfig:
+        """Check what was parsed from JSON; raises as ``from_json`` does."""
         version = raw.get("schema_version")
         if not _is_integer(version) or version < 1:
             raise ConfigError(f"{source}: schema_version is {short(version)}, not a positive integer")
@@ -110,7 +111,7 @@ class ModelConfig:
     @classmethod
     def from_file(cls, path: Path) -> ModelConfig:
         """Read a config file; raises ConfigError also where it is missing or absurdly large."""
-        return cls._from_object(read_object(path), str(path))
+        return cls.from_object(read_object(path), str(path))
 
 
 def _checked_keys(cls: type, raw: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,8 @@ from huggingface_hub.errors import (
 )
 
 from ali_plugin import atomic
-from ali_plugin.config import CONFIG_NAME
 from ali_plugin.errors import ALIError, FolderError, HubError, OptionError
-from ali_plugin.model_folder import FILES, WEIGHTS_NAME, read_config
+from ali_plugin.model_folder import FILES, files_of, read_config, required
 from ali_plugin.strict_json import short
 from ali_plugin.version import __version__
 
@@ -73,11 +72,15 @@ def fetch(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
     force_download: bool = False,
+    files: Collection[str] | None = None,
 ) -> Path:
     """Download a model folder's own files into the client's cache, and nothing else of the repository.
 
     Every file is compared with the digest that the Hub gave for it: one that was damaged on the way, or in
     the cache, is removed and fetched again.
+
+    Args:
+        files: those that are wanted, where they are there; None for a whole model, which has to be complete.
 
     Raises:
         HubError: no such repository or revision, no right to it, no connection, a full disk, a damaged file,
@@ -90,7 +93,7 @@ def fetch(
             folder = Path(
                 snapshot_download(
                     repo_id,
-                    allow_patterns=list(FILES),
+                    allow_patterns=list(files or FILES),
                     local_files_only=local_files_only,
                     force_download=force,
                     revision=revision,
@@ -100,7 +103,7 @@ def fetch(
                     library_version=__version__,
                 )
             )
-        damaged = [path for path in (folder / name for name in FILES) if path.exists() and not _is_whole(path)]
+        damaged = [path for path in (folder / name for name in files or FILES) if path.exists() and not _is_whole(path)]
         for path in damaged:
             path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -109,7 +112,7 @@ def fetch(
     if damaged:
         names = ", ".join(path.name for path in damaged)
         raise HubError(f"{names} of {repo_id} came damaged and is removed from the cache; run it again, online")
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
+    for name in required(folder) if files is None else ():
         if not (folder / name).is_file():
             raise HubError(f"{repo_id!r} has no {name}{_at(revision)}: it is no model of this library")
     return folder
@@ -125,13 +128,13 @@ def pull(repo_id: str, out: Path, *, revision: str | None = None, token: str | b
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
     folder = fetch(repo_id, revision=revision, token=token)
-    read_config(folder)
-    names = [name for name in FILES if (folder / name).is_file()]
+    names = files_of(folder, read_config(folder))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
         try:
             for name in names:
+                (temporary / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(folder / name, temporary / name)
                 atomic.sync(temporary / name)
             temporary.chmod(0o755)

@@ -74,10 +74,10 @@ class ALI(nn.Module):
         force_download: bool = False,
         parts: Collection[str] = PARTS,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = torch.float32,
         registry: Registry | None = None,
     ) -> ALI:
-        """Load a model folder, a run folder or a model on the Hub, in eval mode.
+        """Load a model folder (also one of a diffusers pipeline), a run folder or a model on the Hub, in eval mode.
 
         Nothing that comes with it is run or unpickled, and the weights' shapes are compared with what the
         config implies before memory is taken for them.
@@ -89,6 +89,7 @@ class ALI(nn.Module):
             cache_dir: where downloads are kept, None for the client's own place.
             local_files_only: take it from the cache, without a connection.
             parts: those to read; the others' weights stay on the disk, and their attributes are None.
+            dtype: of the weights, None for what the file has.
 
         Raises:
             HubError: it cannot be had from the Hub.
@@ -220,11 +221,7 @@ class ALI(nn.Module):
         Returns:
             (B, steps, *data_shape); the first and last are the reconstructions of a and b.
         """
-        if steps < 2:
-            raise OptionError(f"an interpolation has at least 2 steps, not {steps}")
-        start, end = self.encode(a, condition).mean, self.encode(b, condition).mean
-        weights = torch.linspace(0, 1, steps, device=start.device, dtype=start.dtype)
-        z = torch.lerp(start[:, None], end[:, None], weights[None, :, None])  # (B, steps, L)
+        z = lines(self.encode(a, condition).mean, self.encode(b, condition).mean, steps)
         repeated = None if condition is None else condition.repeat_interleave(steps, 0)
         paths = self.decode(z.flatten(0, 1), repeated)
         return paths.reshape(len(a), steps, *paths.shape[1:])
@@ -248,6 +245,18 @@ class ALI(nn.Module):
     def _check(self, tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
         if tuple(tensor.shape[1:]) != shape:
             raise PartMismatch(f"the model takes {what} (B, {', '.join(map(str, shape))}), got {tuple(tensor.shape)}")
+
+
+def lines(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Points (B, steps, L) on the lines between latents (B, L), both ends among them.
+
+    Raises:
+        OptionError: fewer than 2 steps.
+    """
+    if steps < 2:
+        raise OptionError(f"an interpolation has at least 2 steps, not {steps}")
+    weights = torch.linspace(0, 1, steps, device=start.device, dtype=start.dtype)
+    return torch.lerp(start[:, None], end[:, None], weights[None, :, None])
 
 
 def pair_logit(class_logits: Tensor) -> Tensor:

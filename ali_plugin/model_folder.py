@@ -1,8 +1,11 @@
-"""Read and write model folders: config.json and model.safetensors, nothing that can be run."""
+"""Read and write model folders: config.json and model.safetensors, nothing that can be run.
+
+Folders in the layout of a diffusers pipeline are read as well, see ``pipeline_folder``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ali_plugin import atomic, weights
+from ali_plugin import atomic, pipeline_folder, weights
 from ali_plugin.compose import build_parts
 from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import FolderError, OptionError
@@ -24,8 +27,10 @@ CARD_NAME = "README.md"
 SAMPLES_NAME, RECONSTRUCTIONS_NAME = "samples.png", "reconstructions.png"
 TRAINING_NAME = "training.json"
 EVALUATION_NAME = "evaluation.json"
-FILES = (CONFIG_NAME, WEIGHTS_NAME, CARD_NAME, SAMPLES_NAME, RECONSTRUCTIONS_NAME, TRAINING_NAME, EVALUATION_NAME)
-"""All that a model folder consists of, and so all that is published; the first two have to be there."""
+MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAME)
+COMPANIONS = (CARD_NAME, SAMPLES_NAME, RECONSTRUCTIONS_NAME, TRAINING_NAME, EVALUATION_NAME)
+FILES = (*MODEL_FILES, *pipeline_folder.FILES, *COMPANIONS)
+"""All that a model folder may consist of, and so all that is published: the model in one layout, its companions."""
 
 M = TypeVar("M", bound="ALI")
 
@@ -33,7 +38,7 @@ M = TypeVar("M", bound="ALI")
 def save(model: ALI, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
     """Write config.json and model.safetensors, each replaced as a whole.
 
-    Figures of an evaluation that lie there are removed: they were of other weights.
+    Figures of an evaluation that lie there are removed, and so is a pipeline: they were of other weights.
 
     Args:
         state: what to write in place of the model's own state (an average of it, say).
@@ -41,7 +46,16 @@ def save(model: ALI, folder: Path, state: Mapping[str, Tensor] | None = None) ->
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (state or model.state_dict()).items()}
     atomic.write_with(folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
     atomic.write(folder / CONFIG_NAME, model.config.to_json())
-    (folder / EVALUATION_NAME).unlink(missing_ok=True)
+    remove(folder, (*pipeline_folder.FILES, EVALUATION_NAME))
+
+
+def remove(folder: Path, names: Collection[str]) -> None:
+    """Remove files that are there, and part folders that are then empty."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    for kind in PARTS:
+        if (folder / kind).is_dir() and not any((folder / kind).iterdir()):
+            (folder / kind).rmdir()
 
 
 def load(
@@ -49,7 +63,7 @@ def load(
     folder: Path,
     parts: Collection[str],
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     registry: Registry | None,
 ) -> M:
     """See ``ALI.from_pretrained``."""
@@ -57,17 +71,48 @@ def load(
         raise OptionError(f"unknown parts {sorted(unknown)}; a model has {', '.join(PARTS)}")
     registry = registry or default_registry()
     config = read_config(folder)
-    tensors = weights.read(folder / WEIGHTS_NAME, implied_state(config, registry), parts)
+    tensors: dict[str, Tensor] = {}
+    for path, implied in _weight_files(folder, config, registry):
+        tensors.update(weights.read(path, implied, parts))
     model = cls(config, **build_parts(config, registry, parts))
-    model.load_state_dict(tensors, strict=True)
+    if dtype is None:  # into tensors of the file's precision, in memory of their own
+        model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, strict=True, assign=True)
+    else:
+        model.load_state_dict(tensors, strict=True)
     return model.to(device=device, dtype=dtype).eval()
 
 
 def check(folder: Path, registry: Registry | None = None) -> ModelConfig:
     """Whether ``load`` would take the folder, without reading its weights; raises as it does."""
     config = read_config(folder)
-    weights.check(folder / WEIGHTS_NAME, implied_state(config, registry or default_registry()))
+    for path, implied in _weight_files(folder, config, registry or default_registry()):
+        weights.check(path, implied)
     return config
+
+
+def required(folder: Path) -> list[str]:
+    """The files without which the folder is no model."""
+    if not pipeline_folder.is_pipeline(folder):
+        return list(MODEL_FILES)
+    present = [kind for kind in PARTS if (folder / kind / CONFIG_NAME).is_file()]
+    return [f"{kind}/{pipeline_folder.WEIGHTS_NAME}" for kind in present] or list(pipeline_folder.FILES)
+
+
+def files_of(folder: Path, config: ModelConfig) -> list[str]:
+    """The files of the model in the layout that the folder has, and those of its companions that are there."""
+    names = pipeline_folder.files_of(config) if pipeline_folder.is_pipeline(folder) else MODEL_FILES
+    return [*names, *(name for name in COMPANIONS if (folder / name).is_file())]
+
+
+def _weight_files(folder: Path, config: ModelConfig, registry: Registry) -> Iterator[tuple[Path, dict[str, Tensor]]]:
+    """The files with weights, each with what it has to hold."""
+    implied = implied_state(config, registry)
+    if not pipeline_folder.is_pipeline(folder):
+        yield folder / WEIGHTS_NAME, implied
+        return
+    for kind in config.parts:
+        own = {name: tensor for name, tensor in implied.items() if name.startswith(f"{kind}.")}
+        yield folder / kind / pipeline_folder.WEIGHTS_NAME, own
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -80,22 +125,25 @@ def read_config(folder: Path) -> ModelConfig:
     if not folder.is_dir():
         raise FolderError(f"{str(folder)!r} is no folder; give a run folder or a model folder")
     refuse_links_elsewhere(folder)
+    if pipeline_folder.is_pipeline(folder):
+        return pipeline_folder.read_config(folder)
     return ModelConfig.from_file(folder / CONFIG_NAME)
 
 
-def refuse_links_elsewhere(folder: Path) -> None:
-    """Raise FolderError where a file of the model is a symbolic link out of the folder.
+def refuse_links_elsewhere(folder: Path, files: Collection[str] = FILES) -> None:
+    """Raise FolderError where a file of the model is, or lies behind, a symbolic link out of the folder.
 
     In the Hub's cache, where a snapshot is made of links, they may lead to that repository's blobs.
     """
     home = folder.resolve()
-    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
-    for path in (folder / name for name in FILES):
+    snapshot = next((place for place in (home, home.parent) if place.parent.name == "snapshots"), None)
+    homes = [home] if snapshot is None else [home, snapshot.parent.parent / "blobs"]
+    for path in (folder / name for name in files):
         try:
             target = path.resolve()
         except (OSError, RuntimeError) as error:  # links in a circle
             raise FolderError(f"{path} is a link that leads nowhere") from error
-        if path.is_symlink() and not any(target.is_relative_to(place) for place in homes):
+        if not any(target.is_relative_to(place) for place in homes):
             raise FolderError(f"{path} is a link out of its folder; put the file itself there")
 
 

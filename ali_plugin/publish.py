@@ -58,12 +58,14 @@ def plan(folder: Path, repo_id: str, registry: Registry | None = None) -> Plan:
     """
     if split_id(repo_id)[1]:
         raise HubError(f"{repo_id!r} names a revision; give a branch with --revision")
-    model_folder.check(folder, registry)
-    sizes = {name: (folder / name).stat().st_size for name in FILES if (folder / name).is_file()}
+    config = model_folder.check(folder, registry)
+    names = {*model_folder.files_of(folder, config), CARD_NAME}
+    sizes = {name: (folder / name).stat().st_size for name in names - {CARD_NAME}}
     sizes[CARD_NAME] = len(card.text(folder, repo_id, registry=registry).encode())
-    left = sorted(
-        f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir() if path.name not in FILES
-    )
+    inside = [path for kind in config.parts if (folder / kind).is_dir() for path in (folder / kind).iterdir()]
+    beside = [path for path in folder.iterdir() if path.name not in config.parts]
+    places = {str(path.relative_to(folder)): path for path in (*beside, *inside)}
+    left = sorted(f"{name}/" if path.is_dir() else name for name, path in places.items() if name not in names)
     return Plan({name: sizes[name] for name in FILES if name in sizes}, tuple(left))
 
 

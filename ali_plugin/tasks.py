@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ali_plugin import atomic, card, conditions, hub, model_folder
+from ali_plugin import atomic, card, conditions, hub, layouts, model_folder
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
-from ali_plugin.model_folder import FILES
 from ali_plugin.pictures import save_picture
 
 CHUNK = 250
@@ -85,23 +83,24 @@ def interpolate(model: ALI, inputs: Inputs, steps: int) -> Tensor:
     return torch.cat([a[:, None], between, b[:, None]], 1)
 
 
-def export(source: str, out: Path, dtype: str, *, discriminator: bool) -> list[str]:
+def export(source: str, out: Path, dtype: str, *, discriminator: bool, layout: str = "ali") -> list[str]:
     """Write a model folder for publishing and return the names of its files.
+
+    Args:
+        layout: "ali", or "diffusers" for that of a pipeline.
 
     Raises:
         FolderError: ``out`` is in use.
+        MissingExtra: the extra that the layout needs is not installed.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
     parts = ("encoder", "decoder", "discriminator") if discriminator else ("encoder", "decoder")
     model = ALI.from_pretrained(source, parts=parts, dtype=getattr(torch, dtype))
-    model_folder.save(model, out)
-    folder = hub.locate(source)
-    for name in FILES:
-        if (folder / name).is_file() and not (out / name).exists():
-            shutil.copyfile(folder / name, out / name)
+    layouts.save(model, out, layout)
+    layouts.copy_companions(hub.locate(source), out)
     card.write(out)
-    return [name for name in FILES if (out / name).exists()]
+    return model_folder.files_of(out, model.config)
 
 
 def write_pictures(images: Tensor, out: Path, columns: int | None = None) -> None:

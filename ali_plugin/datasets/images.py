@@ -17,10 +17,15 @@ MODES = {1: "L", 3: "RGB"}
 
 def read_image(path: Path, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """One picture as uint8 (C, H, W), the right way up, resized by its shorter side and centre-cropped."""
-    channels, height, width = data_shape
     with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert(MODES[channels])
-        fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
+        return fit_image(image, data_shape)
+
+
+def fit_image(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """See ``read_image``; KeyError for channels other than 1 and 3."""
+    channels, height, width = data_shape
+    upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+    fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(fitted, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
 
 

@@ -11,12 +11,19 @@ from ali_cli.settings import json_option, note, print_json, print_table
 
 @click.command(epilog="\b\nExamples:\n  ali push runs/fashion me/ali-fashion --dry-run\n"
                       "  ali push runs/fashion me/ali-fashion --private\n"
+                      "  ali push runs/fashion me/ali-fashion --format diffusers\n"
                       "  ali push runs/fashion somebody/ali-fashion --create-pr")  # fmt: skip
 @click.argument("model")
 @click.argument("repo")
 @click.option("--private", is_flag=True, default=None, help="Make a new repository private.")
 @click.option("--revision", help="Branch to commit to, made if need be. [default: main]")
 @click.option("--create-pr", is_flag=True, help="Propose the commit as a pull request.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["ali", "diffusers"]),
+    help="Layout on the Hub: one file of weights, or the folder of a diffusers pipeline. [default: as it is]",
+)
 @click.option("--message", default="Upload an ALI model", show_default=True, help="Of the commit.")
 @click.option("--dry-run", is_flag=True, help="List the files and sizes; send and write nothing.")
 @json_option
@@ -26,6 +33,7 @@ def command(
     private: bool | None,
     revision: str | None,
     create_pr: bool,
+    layout: str | None,
     message: str,
     dry_run: bool,
     as_json: bool,
@@ -36,11 +44,23 @@ def command(
     beforehand with `hf auth login`, or set HF_TOKEN to a token with the right to write.
     """
     from ali_plugin.hub import locate
+    from ali_plugin.layouts import in_layout
     from ali_plugin.publish import plan, push
 
-    folder = locate(model)
+    with in_layout(locate(model), layout) as folder:
+        if dry_run:
+            planned = plan(folder, repo)
+        else:
+            pushed = push(
+                folder,
+                repo,
+                private=private,
+                revision=revision,
+                create_pr=create_pr,
+                message=message,
+                keep_card=str(folder) == model,  # a folder of the cache is not ours to write to
+            )
     if dry_run:
-        planned = plan(folder, repo)
         if as_json:
             print_json({"repo": repo, **asdict(planned)})
             return
@@ -49,15 +69,6 @@ def command(
         note(f"would go to {repo}; nothing was sent")
         _name_left(planned.left)
         return
-    pushed = push(
-        folder,
-        repo,
-        private=private,
-        revision=revision,
-        create_pr=create_pr,
-        message=message,
-        keep_card=str(folder) == model,  # a folder of the cache is not ours to write to
-    )
     _name_left(pushed.left)
     if not pushed.changed:
         note(f"{repo} has all of it already; no commit was made")

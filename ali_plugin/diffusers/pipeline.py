@@ -1,0 +1,345 @@
+"""A model as a pipeline of the host: draw, invert, reconstruct, interpolate."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers.utils import BaseOutput
+from torch import Tensor
+
+from ali_plugin import conditions, hub, model_folder, pipeline_folder
+from ali_plugin.compose import join
+from ali_plugin.conditions import Labels
+from ali_plugin.config import PARTS, ModelConfig
+from ali_plugin.diffusers.components import ALIDecoder, ALIDiscriminator, ALIEncoder, Component, Saved
+from ali_plugin.diffusers.images import Images, check_output_type, from_tensor, to_tensor
+from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
+from ali_plugin.errors import OptionError, PartMismatch
+from ali_plugin.model import ALI, lines
+from ali_plugin.posterior import noise_like
+
+Generators = torch.Generator | list[torch.Generator]
+OnStepEnd = Callable[[DiffusionPipeline, int, int, dict[str, Any]], dict[str, Any]]
+COMPONENTS: dict[str, type[Component]] = {
+    "encoder": ALIEncoder, "decoder": ALIDecoder, "discriminator": ALIDiscriminator
+}  # fmt: skip
+
+
+@dataclass
+class ALIInversionOutput(BaseOutput):
+    """Codes of pictures.
+
+    Attributes:
+        latents: (B, latent_size).
+    """
+
+    latents: Tensor
+
+
+class ALIPipeline(Saved, DiffusionPipeline):
+    """Draws pictures from the prior, and finds the codes of given ones (Dumoulin et al., 2017).
+
+    A model draws in one step, so there is no scheduler: a step of the progress bar and of callbacks is a batch
+    that is decoded, one unless ``decode_chunk_size`` is given. Samples are those of ``ALI.sample`` for the same
+    generator. Pictures go in as PIL images, arrays (B, H, W, C) or tensors (B, C, H, W), in [0, 1].
+
+    Args:
+        encoder, discriminator: None for a model that was exported without.
+    """
+
+    model_cpu_offload_seq = "encoder->decoder->discriminator"
+    _optional_components = ["encoder", "discriminator"]  # noqa: RUF012  # the host's declaration
+    _callback_tensor_inputs = ["latents"]  # noqa: RUF012
+
+    def __init__(
+        self, encoder: ALIEncoder | None, decoder: ALIDecoder, discriminator: ALIDiscriminator | None = None
+    ) -> None:
+        super().__init__()
+        self.register_modules(encoder=encoder, decoder=decoder, discriminator=discriminator)
+        self.model_config  # noqa: B018  # refuses parts that do not belong together
+
+    @classmethod
+    def from_model(cls, model: ALI) -> Self:
+        """The pipeline of a model, whose nets are shared and not copied.
+
+        Raises:
+            OptionError: the model has no decoder.
+        """
+        model.part("decoder")
+        return cls(**_components(model))
+
+    @property
+    def model(self) -> ALI:
+        """The same nets as a model of the library."""
+        nets = {kind: component.net for kind, component in self._parts().items()}
+        return ALI(self.model_config, **nets).train(self.decoder.training)
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """The config of the whole model; PartMismatch if the components are of models that differ."""
+        return join({kind: component.model_config for kind, component in self._parts().items()})
+
+    def _parts(self) -> dict[str, Component]:
+        found = {kind: getattr(self, kind) for kind in PARTS}
+        return {kind: component for kind, component in found.items() if component is not None}
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        batch_size: int | None = None,
+        generator: Generators | None = None,
+        latents: Tensor | None = None,
+        class_labels: Labels | None = None,
+        decode_chunk_size: int | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: OnStepEnd | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> ImagePipelineOutput:
+        """Draw pictures.
+
+        Args:
+            batch_size: how many; None for as many as there are latents or class labels, else one.
+            generator: for the latents, or a list with one for each.
+            latents: (B, latent_size), in place of draws of the prior.
+            class_labels: of a conditional model: class numbers or names, one for all or one for each, or the
+                conditions (B, condition_size).
+            decode_chunk_size: decode so many at a time; None for all at once.
+            output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W).
+            callback_on_step_end: called with the pipeline, the step, the step again as timestep, and the
+                ``latents`` that are decoded next; it may return others.
+
+        Returns:
+            ``images``, or a tuple of them without ``return_dict``.
+
+        Raises:
+            OptionError, PartMismatch: arguments that do not fit the model or each other.
+        """
+        self._check_callback_inputs(callback_on_step_end_tensor_inputs)
+        check_output_type(output_type, self.model_config.data_shape)
+        condition = self._conditions(class_labels)
+        count = self._count(batch_size, latents, condition)
+        z = self._prior(count, generator) if latents is None else latents
+        x = self._decode(z, condition, decode_chunk_size, callback_on_step_end)
+        return self._output(x, output_type, return_dict)
+
+    @torch.no_grad()
+    def invert(
+        self,
+        images: Images,
+        class_labels: Labels | None = None,
+        generator: torch.Generator | None = None,
+        return_dict: bool = True,
+    ) -> ALIInversionOutput:
+        """The codes of pictures: the mean of q(z|x), or a draw of it given a generator.
+
+        Args:
+            images: PIL images of any size, which are fitted to the model's; arrays and tensors of its own size.
+
+        Raises:
+            OptionError: the model has no encoder.
+            PartMismatch: the pictures are of another shape.
+        """
+        latents = self._encode(self._inputs(images), class_labels, generator)
+        self.maybe_free_model_hooks()
+        found = ALIInversionOutput(latents=latents)
+        return found if return_dict else found.to_tuple()
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        images: Images,
+        class_labels: Labels | None = None,
+        generator: torch.Generator | None = None,
+        decode_chunk_size: int | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> ImagePipelineOutput:
+        """Pictures through their codes; arguments as of ``invert`` and of a call."""
+        check_output_type(output_type, self.model_config.data_shape)
+        latents = self._encode(self._inputs(images), class_labels, generator)
+        again = self._decode(latents, self._conditions(class_labels), decode_chunk_size)
+        return self._output(again, output_type, return_dict)
+
+    @torch.no_grad()
+    def interpolate(
+        self,
+        a: Images,
+        b: Images,
+        steps: int = 8,
+        class_labels: Labels | None = None,
+        decode_chunk_size: int | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> ImagePipelineOutput:
+        """``steps`` pictures on the line between the codes of a and b, both reconstructions among them.
+
+        Args:
+            a, b: as many pictures of each; of pairs, the paths come one after another, (B steps) pictures.
+
+        Raises:
+            OptionError, PartMismatch: fewer than 2 steps, or not as many pictures of each.
+        """
+        check_output_type(output_type, self.model_config.data_shape)
+        start, end = (self._encode(self._inputs(pictures), class_labels, None) for pictures in (a, b))
+        if len(start) != len(end):
+            raise PartMismatch(f"paths go between pairs, here are {len(start)} pictures and {len(end)}")
+        condition = self._conditions(class_labels)
+        if condition is not None:
+            condition = condition.expand(len(start), -1).repeat_interleave(steps, 0)
+        x = self._decode(lines(start, end, steps).flatten(0, 1), condition, decode_chunk_size)
+        return self._output(x, output_type, return_dict)
+
+    def _conditions(self, labels: Labels | None) -> Tensor | None:
+        return None if labels is None else conditions.of_labels(labels, self.model_config)
+
+    def _count(self, batch_size: int | None, latents: Tensor | None, condition: Tensor | None) -> int:
+        """How many pictures: what is given has to agree, but for one condition for all."""
+        given = {"batch_size": batch_size} if batch_size is not None else {}
+        given |= {"latents": len(latents)} if latents is not None else {}
+        given |= {"class_labels": len(condition)} if condition is not None and len(condition) > 1 else {}
+        if len(set(given.values())) > 1:
+            raise OptionError(f"not as many of each: {', '.join(f'{name} {n}' for name, n in given.items())}")
+        count = next(iter(given.values()), 1)
+        if count < 1:
+            raise OptionError(f"cannot draw {count} samples, at least 1")
+        return count
+
+    def _prior(self, count: int, generator: Generators | None) -> Tensor:
+        """As ``ALI.prior``, so that a generator gives the same draws."""
+        size, device = self.model_config.latent_size, self._execution_device
+        if not isinstance(generator, list):
+            return noise_like(torch.empty(count, size, device=device, dtype=self.decoder.dtype), generator)
+        if len(generator) != count:
+            raise OptionError(f"{len(generator)} generators for {count} samples; give one, or one for each")
+        return torch.cat([self._prior(1, each) for each in generator])
+
+    def _encode(self, x: Tensor, labels: Labels | None, generator: torch.Generator | None) -> Tensor:
+        if self.encoder is None:
+            raise OptionError("this pipeline has no encoder; it was exported or loaded without it")
+        found = self.encoder.encode(x, self._conditions(labels)).latent_dist
+        latents: Tensor = found.mode() if generator is None else found.sample(generator)
+        return latents
+
+    def _decode(
+        self, latents: Tensor, condition: Tensor | None, chunk_size: int | None, on_step_end: OnStepEnd | None = None
+    ) -> Tensor:
+        size = chunk_size or len(latents)
+        if size < 1:
+            raise OptionError(f"decode_chunk_size is {chunk_size}, not positive")
+        latents = latents.to(self._execution_device, self.decoder.dtype)
+        repeated = None if condition is None else condition.expand(len(latents), -1).split(size)
+        decoded = []
+        for step, z in enumerate(self.progress_bar(latents.split(size))):
+            if on_step_end is not None:
+                z = (on_step_end(self, step, step, {"latents": z}) or {}).get("latents", z)
+            decoded.append(self.decoder.decode(z, None if repeated is None else repeated[step]).sample)
+        self.maybe_free_model_hooks()
+        return torch.cat(decoded)
+
+    def _inputs(self, pictures: Images) -> Tensor:
+        like = self.encoder or self.decoder
+        return to_tensor(pictures, self.model_config.data_shape).to(self._execution_device, like.dtype)
+
+    def _output(self, x: Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput:
+        found = ImagePipelineOutput(images=from_tensor(x, output_type))
+        return found if return_dict else found.to_tuple()
+
+    def _check_callback_inputs(self, names: Sequence[str]) -> None:
+        if unknown := sorted(set(names) - set(self._callback_tensor_inputs)):
+            raise OptionError(f"callbacks are given {self._callback_tensor_inputs}, not {unknown}")
+
+    # Loading and publishing: the host's methods, with this library's checks, downloads and cards.
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
+        """Download a model into the cache and return its folder; see ``ali_plugin.hub.fetch``."""
+        refuse_unsafe(kwargs)
+        return str(hub.fetch(pretrained_model_name, **Hub.of(kwargs).options))
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Load a saved pipeline, a model folder, a run folder or a model on the Hub.
+
+        Takes the host's keyword arguments, components among them (``discriminator=None`` leaves it out).
+
+        Raises:
+            ALIError: it cannot be had, is not sound, or an option asks for what is never done.
+        """
+        refuse_unsafe(kwargs)
+        files = None if kwargs.get("variant") is None else (*model_folder.FILES, f"*/*.{kwargs['variant']}.safetensors")
+        folder = Hub.of(kwargs).locate(pretrained_model_name_or_path, files)
+        config = model_folder.read_config(folder)
+        if pipeline_folder.is_pipeline(folder):
+            pipeline: Self = super().from_pretrained(str(folder), use_safetensors=True, **kwargs)
+        else:
+            passed = {kind: kwargs.pop(kind) for kind in PARTS if kind in kwargs}
+            wanted = [kind for kind in config.parts if kind not in passed]
+            model = ALI.from_pretrained(folder, parts=wanted, **default_options(kwargs))
+            pipeline = cls(**{**_components(model), **passed})
+        pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
+        return pipeline
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Write model_index.json and a folder for each component; ``ALI.from_pretrained`` opens them as well.
+
+        A model in the other layout that lies there is removed, and so are figures of its evaluation.
+
+        Raises:
+            OptionError: an option asks for pickles or shards.
+        """
+        published = publishing(kwargs, save_directory)
+        refuse_unsafe_saving(safe_serialization, kwargs)
+        folder = Path(save_directory)
+        super().save_pretrained(str(folder), variant=variant)
+        mine = pipeline_folder.files_of(self.model_config)
+        stale = (*model_folder.MODEL_FILES, model_folder.EVALUATION_NAME, *pipeline_folder.FILES)
+        model_folder.remove(folder, [name for name in stale if name not in mine])
+        if push_to_hub:
+            self.push_to_hub(variant=variant, **published)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        create_pr: bool = False,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        revision: str | None = None,
+    ) -> str:
+        """Publish the pipeline with a card, in one commit, and return the URL of the commit or pull request.
+
+        Raises:
+            HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
+            OptionError: an option asks for pickles or a variant; a published model has one precision.
+        """
+        from ali_plugin.publish import MESSAGE, push
+
+        refuse_unsafe_saving(safe_serialization, {})
+        if variant is not None:
+            raise OptionError("a published model has one precision: convert it with .to(dtype), and drop variant")
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, private=private, revision=revision, create_pr=create_pr,
+                        message=commit_message or MESSAGE, token=token).commit_url  # fmt: skip
+
+
+def _components(model: ALI) -> dict[str, Any]:
+    """A model's parts as components, None for those that it lacks."""
+    present = model.config.parts
+    return {kind: component.from_model(model) if kind in present else None for kind, component in COMPONENTS.items()}
