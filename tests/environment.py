@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +41,14 @@ class FreshEnvironment:
         """Its interpreter."""
         return self.folder / "bin" / "python"
 
-    def run(self, *command: object, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: object, cwd: Path | None = None, check: bool = True, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``python -m COMMAND...`` in it."""
         done = subprocess.run(
             [str(self.python), "-m", *map(str, command)],
             cwd=cwd,
-            env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1"},
+            env={**(env or os.environ), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1"},
             capture_output=True,
             text=True,
             timeout=300,
@@ -58,9 +61,11 @@ class FreshEnvironment:
         """Build a project with the backend that is here and install it, without its dependencies."""
         self.run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", *options, project)
 
-    def ali(self, *arguments: object, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def ali(
+        self, *arguments: object, cwd: Path | None = None, check: bool = True, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the real command line in it."""
-        return self.run("ali_cli", *arguments, cwd=cwd, check=check)
+        return self.run("ali_cli", *arguments, cwd=cwd, check=check, env=env)
 
 
 PATHS = ("purelib", "platlib")

@@ -12,6 +12,7 @@ The rules:
 - ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
   that environment from then on, and ``ali`` sees a file that the page changes.
 - ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first.
+- What names the Hub runs in a process of its own against the local Hub server, where ``me`` is ``alice``.
 - ``cd`` and ``pytest`` do what they say. What matches ``NOT_RUN`` is not run, for the reason given there.
   Anything else fails: a page shows no command that nobody has tried.
 """
@@ -35,8 +36,9 @@ import pytest
 from PIL import Image
 
 from ali_registry import default_registry, hookspecs, restrict_plugins
-from conftest import Ali
+from conftest import Ali, program
 from environment import FreshEnvironment
+from hub.fixtures import LocalHub
 from test_datasets import write_mnist_format
 
 ROOT = Path(__file__).parent.parent
@@ -44,10 +46,11 @@ SHORT = ("--steps", "4", "--batch-size", "20", "--log-every", "2", "--device", "
 SHORT_RESUMED = ("--steps", "6")
 NOT_RUN = {
     r"pip install '?ali-plugin\b.*": "the package under test is installed already",
-    r"ali (push|pull) .*": "needs a Hub",
-    r"ali \w+ me/.*": "needs a Hub",
     r"git .*": "needs a remote repository",
 }
+OF_THE_HUB = re.compile(r"ali (push|pull) .*|ali .* me/.*")
+SHOWN_ELSEWHERE = ("docs/hub.md", "docs/diffusers.md")  # run as a whole by test_docs_hub and test_diffusers_hub
+REFERENCE = "docs/cli.md"  # whose examples of the Hub, from --help, name repositories that are not made there
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [
     ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md"),
 ])  # fmt: skip
@@ -77,8 +80,9 @@ def steps(page: str) -> Iterator[Step]:
 class Reader:
     """Does what a page says."""
 
-    def __init__(self, folder: Path, trained: Path, ali: Ali, patch: pytest.MonkeyPatch) -> None:
-        self.folder, self.trained, self.ali, self.patch = folder, trained, ali, patch
+    def __init__(self, folder: Path, trained: Path, ali: Ali, patch: pytest.MonkeyPatch, hub: LocalHub) -> None:
+        self.folder, self.trained, self.ali, self.patch, self.hub = folder, trained, ali, patch, hub
+        self.asks_hub = True
         self.environment: FreshEnvironment | None = None
         self.here = folder
 
@@ -89,6 +93,9 @@ class Reader:
         elif step.path:
             (self.here / step.path).parent.mkdir(parents=True, exist_ok=True)
             (self.here / step.path).write_text(step.text)
+        elif OF_THE_HUB.fullmatch(step.command):
+            if self.asks_hub:
+                self.run_with_hub(*shlex.split(step.command.replace("me/", "alice/"))[1:])
         elif not any(re.fullmatch(pattern, step.command) for pattern in NOT_RUN):
             self.run(*shlex.split(step.command, comments=True))
 
@@ -103,6 +110,14 @@ class Reader:
             self.environment.run("pytest", *arguments, cwd=self.here)
         else:
             raise AssertionError(f"no rule for: {program} {shlex.join(arguments)}")
+
+    def run_with_hub(self, *arguments: str) -> None:
+        start = [str(self.environment.python), "-m", "ali_cli"] if self.environment else program()
+        environment = self.hub.env(self.folder / "home", self.hub.writer.token)
+        done = subprocess.run(
+            [*start, *arguments], cwd=self.here, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"ali {shlex.join(arguments)}\n{done.stderr}"
 
     def install(self, project: Path) -> None:
         self.environment = self.environment or FreshEnvironment.create(self.folder / ".environment")
@@ -133,7 +148,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch, hub: LocalHub) -> Iterator[Reader]:
     shutil.copytree(trained, tmp_path / "runs" / "fashion")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     write_mnist_format(tmp_path / "data" / "FashionMNIST" / "raw", train=5060)
@@ -143,7 +158,7 @@ def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPa
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(generator.integers(0, 255, (40, 36, 3), dtype=np.uint8)).save(path)
-    yield Reader(tmp_path, trained, ali, monkeypatch)
+    yield Reader(tmp_path, trained, ali, monkeypatch, hub)
     restrict_plugins(None)  # which also forgets the plugins of the page
 
 
@@ -152,6 +167,7 @@ def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPa
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("examples") else []) for name in PAGES]
 )
 def test_what_a_page_says_works(name: str, reader: Reader) -> None:
+    reader.asks_hub = name not in (*SHOWN_ELSEWHERE, REFERENCE)
     for step in steps((ROOT / name).read_text()):
         reader.follow(step)
 

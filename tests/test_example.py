@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from environment import FreshEnvironment
+from hub.fixtures import LocalHub
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "ali-plugin-resnets"
 SHORT = ("--steps", 2, "--batch-size", 4, "--device", "cpu", "-q")
@@ -76,6 +77,17 @@ def test_its_model_survives_save_and_load(environment: FreshEnvironment, run: Pa
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["plugins"] == [{"distribution": "ali-plugin-resnets", "version": "0.3.0"}]
+
+
+def test_its_model_is_published_and_loaded(
+    environment: FreshEnvironment, run: Path, tmp_path: Path, hub: LocalHub
+) -> None:
+    mine = hub.env(tmp_path / "writer", hub.writer.token)
+    environment.ali("push", run, "alice/resnet28", "-q", env=mine)
+    theirs = hub.env(tmp_path / "reader")
+    environment.ali("sample", "alice/resnet28", "-n", 4, "-q", "--out", tmp_path / "theirs.png", env=theirs)
+    environment.ali("sample", run, "-n", 4, "-q", "--out", tmp_path / "mine.png")
+    assert (tmp_path / "theirs.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
 @pytest.mark.slow
