@@ -29,6 +29,12 @@ class Inputs:
     labels: Tensor | None = None
     condition: Tensor | None = None
 
+    def paired(self) -> Inputs:
+        """The same without a last sample that has no partner."""
+        rows = slice(len(self.x) - len(self.x) % 2)
+        labels, condition = (None if t is None else t[rows] for t in (self.labels, self.condition))
+        return Inputs(self.x[rows], labels, condition)
+
 
 def load_inputs(
     model: ALI,

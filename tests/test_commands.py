@@ -54,6 +54,15 @@ def test_interpolate_keeps_the_originals_at_the_ends(trained: Path, tmp_path: Pa
     assert (images[:, 0] * 255).frac().abs().max() < 1e-3  # pictures of the data are whole 255ths
 
 
+def test_interpolate_between_an_odd_number_of_held_out_pictures(trained: Path, tmp_path: Path, ali: Ali) -> None:
+    (tmp_path / "p").mkdir()
+    for i in range(30):  # every tenth is held out
+        Image.fromarray(np.full((30, 30), 8 * i, np.uint8)).save(tmp_path / "p" / f"{i:02}.png")
+    data = ("--dataset", "image-folder", "--data-dir", tmp_path / "p")
+    shown = json.loads(ali("interpolate", trained, *data, "--out", tmp_path / "x.png", "--json").out)
+    assert shown["rows"] == 1
+
+
 def test_encode(trained: Path, tmp_path: Path, ali: Ali) -> None:
     assert ali("encode", trained, "--out", tmp_path / "codes.safetensors").code == 0
     tensors = load_file(tmp_path / "codes.safetensors")

@@ -41,7 +41,7 @@ def command(
 
     loaded = load_model(model, device)
     inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, 2 * rows, condition)
-    paths = interpolate(loaded, inputs, steps)
+    paths = interpolate(loaded, inputs if images else inputs.paired(), steps)
     write_pictures(paths.flatten(0, 1), out, columns=steps + 2)
     if as_json:
         print_json({"path": str(out), "rows": len(paths), "steps": steps})
