@@ -8,11 +8,12 @@ from ali_plugin.architectures.celeba import CELEBA, CELEBA_CONDITIONAL
 from ali_plugin.architectures.cifar10 import CIFAR10, CIFAR10_RELEASED
 from ali_plugin.architectures.fashion import FASHION
 from ali_plugin.architectures.mixture import MIXTURE
+from ali_plugin.architectures.mnist_mlp import MNIST_MLP
 from ali_plugin.architectures.svhn import SVHN
 from ali_plugin.architectures.tiny_imagenet import TINY_IMAGENET
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, hookimpl
 
-TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED, SVHN, CELEBA, TINY_IMAGENET, MIXTURE)
+TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED, SVHN, CELEBA, TINY_IMAGENET, MIXTURE, MNIST_MLP)
 
 
 def _register(kind: type[Part], register: Callable[..., None]) -> None:

@@ -6,20 +6,38 @@ from collections.abc import Callable
 
 from ali_registry import Metric, hookimpl
 
+HERE = "ali_plugin.evaluation"
+
+METRICS = (
+    Metric(
+        name="reconstruction",
+        summary="x -> z -> x through the posterior mean: squared error, PSNR, SSIM; z -> x -> z: squared error",
+        build=f"{HERE}.reconstruction:reconstruction",
+    ),
+    Metric(
+        name="representation",
+        summary="L2-SVM on N labels, linear probe and nearest neighbour, on codes and encoder features",
+        build=f"{HERE}.representation:representation",
+    ),
+    Metric(
+        name="modes",
+        summary="mixture: modes covered, high quality within 3 sigma (2,500 samples), the prior's coverage by q(z)",
+        build=f"{HERE}.modes:modes",
+    ),
+    Metric(
+        name="frechet",
+        summary="Frechet distance, precision, recall, density, coverage, with the extractor's name and floor",
+        build=f"{HERE}.frechet:frechet",
+    ),
+    Metric(
+        name="interpolation",
+        summary="smoothness of decoded lines between the codes of held-out samples",
+        build=f"{HERE}.interpolation:interpolation",
+    ),
+)
+
 
 @hookimpl
 def register_metrics(register: Callable[[Metric], None]) -> None:
-    register(
-        Metric(
-            name="reconstruction",
-            summary="mean squared error and PSNR of x -> z -> x on held-out data",
-            build="ali_plugin.evaluation.reconstruction:reconstruction",
-        )
-    )
-    register(
-        Metric(
-            name="representation",
-            summary="nearest-neighbour accuracy of the codes",
-            build="ali_plugin.evaluation.representation:representation",
-        )
-    )
+    for metric in METRICS:
+        register(metric)

@@ -1,4 +1,4 @@
-"""What a metric sees: the model and streams over its data, computed once and shared between metrics."""
+"""What a metric sees: the model, its options, and streams over its data in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin.conditions import from_labels
@@ -27,6 +29,10 @@ class Context:
         dataset: registered name; data_dir: its folder.
         seed: of everything random in a metric.
         batch_size: of the streams, which bounds the memory.
+        labels, label_sets: labelled samples of the L2-SVM, and how many random sets of them.
+        samples: drawn for the Frechet distance, at most.
+        extractor: of its features, as ``ali_plugin.evaluation.extractors.load_extractor`` reads it.
+        notes: what a person should know; metrics add to it.
     """
 
     model: ALI
@@ -34,7 +40,12 @@ class Context:
     data_dir: Path | None = None
     seed: int = 0
     batch_size: int = 250
+    labels: int = 1000
+    label_sets: int = 10
+    samples: int = 10_000
+    extractor: str = "auto"
     registry: Registry | None = None
+    notes: list[str] = field(default_factory=list)
     _splits: dict[Split, DataSplit] = field(default_factory=dict)
     _codes: dict[Split, Tensor] = field(default_factory=dict)
 
@@ -49,6 +60,37 @@ class Context:
                 registry=self.registry,
             )
         return self._splits[name]
+
+    def class_labels(self, name: Split) -> NDArray[np.int64]:
+        """The class numbers (N,) of a split.
+
+        Raises:
+            DataError: the dataset has none.
+        """
+        labels = self.split(name).labels
+        if labels is None or labels.ndim != 1:
+            raise DataError(f"dataset {self.dataset!r} has no class labels, which the metric needs")
+        return labels
+
+    def generator(self) -> torch.Generator:
+        """A fresh source of random numbers, on the CPU so that they do not depend on the device."""
+        return torch.Generator().manual_seed(self.seed)
+
+    @torch.no_grad()
+    def generated(self, count: int) -> Iterator[Tensor]:
+        """``count`` samples of the model in parts (B, *data_shape), conditioned on test labels in turn."""
+        generator, size = self.generator(), self.model.config.condition_size
+        labels = self.split("test").labels if size else None
+        if size and labels is None:
+            raise DataError(f"the model is conditional, but dataset {self.dataset!r} has no labels")
+        like = next(self.model.parameters())
+        for start in range(0, count, self.batch_size):
+            stop = min(start + self.batch_size, count)
+            condition = None
+            if labels is not None:
+                chosen = torch.from_numpy(labels[np.arange(start, stop) % len(labels)])
+                condition = from_labels(chosen, size).to(like.device, like.dtype)
+            yield self.model.sample(stop - start, condition, generator=generator)
 
     def stream(self, name: Split) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The samples of a split in order, (B, *data_shape), and their conditions, on the model's device."""

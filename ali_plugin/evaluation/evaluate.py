@@ -1,9 +1,10 @@
-"""Run metrics on a model and keep their figures beside it."""
+"""Run metrics on a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ali_plugin.errors import ALIError
 from ali_plugin.evaluation.context import Context
 from ali_registry import InvalidRecord, Metric, Registry, default_registry
 
@@ -11,14 +12,36 @@ from ali_registry import InvalidRecord, Metric, Registry, default_registry
 def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None = None) -> dict[str, dict[str, float]]:
     """Figures by metric name.
 
+    Args:
+        metrics: names; where there are none, those that suit the model and its data. One of these that cannot
+            be measured here is left out with a note in the context.
+
     Raises:
         UnknownName: nothing registers a metric.
         InvalidRecord: a metric returns something else than figures.
-        ALIError: a metric that does not fit the model or the data.
+        ALIError: a metric that does not fit the model or the data, or needs what is not installed.
     """
     registry = registry or default_registry()
-    functions = {name: registry.get(Metric, name).load() for name in metrics}
-    return {name: _figures(name, function(context)) for name, function in functions.items()}
+    chosen = metrics or suitable(context)
+    functions = {name: registry.get(Metric, name).load() for name in chosen}
+    found: dict[str, dict[str, float]] = {}
+    for name, function in functions.items():
+        try:
+            found[name] = _figures(name, function(context))
+        except ALIError as error:
+            if metrics:
+                raise
+            context.notes.append(f"{name} is left out: {error}")
+    return found
+
+
+def suitable(context: Context) -> list[str]:
+    """The metrics to run when none is named: those that say something about the data, and take no training."""
+    split = context.split("test")
+    if len(split.shape) != 3:
+        return ["reconstruction", "modes"] if context.dataset == "mixture" else ["reconstruction"]
+    labelled = split.labels is not None and split.labels.ndim == 1
+    return ["reconstruction", *(["representation"] if labelled else []), "interpolation"]
 
 
 def _figures(name: str, found: object) -> dict[str, float]:

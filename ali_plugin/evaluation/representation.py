@@ -1,29 +1,60 @@
-"""What the codes know about the labels."""
+"""What codes and encoder features know about the labels."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from ali_plugin.errors import DataError
+from ali_plugin.errors import DataError, OptionError
 from ali_plugin.evaluation.context import Context
+from ali_plugin.evaluation.extras import need
+from ali_plugin.evaluation.features import Array, encoder_features, standardise
+from ali_plugin.evaluation.linear import L2SVM, Labels, probe
+from ali_plugin.evaluation.neighbours import nearest_neighbours
+from ali_plugin.progress import track
 
 
 def representation(context: Context) -> dict[str, float]:
-    """Accuracy of the nearest neighbour: each test code takes the label of the closest training code
-    (Donahue et al., 2017, section 4.2).
+    """Figures on test samples, from training samples; codes are posterior means, features see ``features.py``.
+
+    ``nearest_neighbour_accuracy`` is that of codes (Donahue et al., 2017, section 4.2); ``l2_svm_error_N`` and its
+    deviation over random sets of N labels follow the paper (section 4.2); the probes see all training labels.
 
     Raises:
         DataError: the dataset has no class labels.
+        OptionError: more labels than there are, or fewer than classes.
+        MissingExtra: scikit-learn is not installed.
     """
-    train, test = context.split("train"), context.split("test")
-    if train.labels is None or test.labels is None or train.labels.ndim != 1:
-        raise DataError(f"dataset {context.dataset!r} has no class labels, which the representation metric needs")
-    nearest = nearest_neighbours(context.codes("test"), context.codes("train"))
-    right = torch.from_numpy(train.labels)[nearest] == torch.from_numpy(test.labels)
-    return {"nearest_neighbour_accuracy": right.float().mean().item()}
+    need("sklearn", "metric 'representation'")
+    labels, test_labels = context.class_labels("train"), context.class_labels("test")
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"dataset {context.dataset!r} has one class only, which leaves nothing to tell apart")
+    if context.label_sets < 1:
+        raise OptionError(f"--label-sets is {context.label_sets}, at least 1")
+    train, test = encoder_features(context, "train"), encoder_features(context, "test")
+    size = context.model.config.latent_size
+    codes, test_codes = np.array(train[:, -size:]), np.array(test[:, -size:])
+    standardise(train, test)
+    svm = L2SVM(train, labels, context.labels, context.seed)
+    penalty = svm.choose()
+    sets = track(range(context.label_sets), "L2-SVM", context.label_sets)
+    errors = [svm.error(i, penalty, test, test_labels) for i in sets]
+    figures = {
+        "nearest_neighbour_accuracy": _nearest(codes, labels, test_codes, test_labels),
+        "nearest_neighbour_accuracy_features": _nearest(train, labels, test, test_labels),
+    }
+    standardise(codes, test_codes)
+    return {
+        **figures,
+        "probe_accuracy": probe(codes, labels, test_codes, test_labels, context.seed),
+        "probe_accuracy_features": probe(train, labels, test, test_labels, context.seed),
+        f"l2_svm_error_{context.labels}": float(np.mean(errors)),
+        f"l2_svm_error_{context.labels}_deviation": float(np.std(errors)),
+        "l2_svm_c": penalty,
+        "feature_size": float(train.shape[1]),
+    }
 
 
-def nearest_neighbours(queries: Tensor, codes: Tensor, chunk: int = 1000) -> Tensor:
-    """Index (Q,) of the Euclidean nearest code for each query (Q, L), in bounded memory."""
-    return torch.cat([torch.cdist(part, codes).argmin(1) for part in queries.split(chunk)])
+def _nearest(train: Array, labels: Labels, test: Array, test_labels: Labels) -> float:
+    right = labels[nearest_neighbours(test, train).numpy()] == test_labels
+    return torch.from_numpy(right).float().mean().item()

@@ -104,6 +104,13 @@ def note(text: str) -> None:
         click.echo(text, err=True)
 
 
+def hide_progress_if_quiet() -> None:
+    """Show no bars with -q."""
+    from ali_plugin import progress
+
+    progress.enabled.set(settings().verbosity >= 0)
+
+
 def print_json(value: Any) -> None:
     """A result for programs, on stdout."""
     click.echo(json.dumps(value, indent=2))

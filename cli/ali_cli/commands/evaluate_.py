@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ali_cli.settings import data_options, device_option, json_option, print_json, print_table, seed_option
+from ali_cli.settings import (
+    data_options,
+    device_option,
+    hide_progress_if_quiet,
+    json_option,
+    note,
+    print_json,
+    print_table,
+    seed_option,
+)
 from ali_registry import default_registry
 
 
 @click.command(epilog="\b\nExamples:\n  ali evaluate runs/fashion\n"
-                      "  ali evaluate runs/fashion --metric reconstruction --json")  # fmt: skip
+                      "  ali evaluate runs/fashion --metric reconstruction --json\n"
+                      "  ali evaluate runs/fashion --metric representation --labels 100 --label-sets 100\n"
+                      "  ali evaluate runs/fashion --metric frechet --extractor classifier")  # fmt: skip
 @click.argument("model")
 @click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "
-              "[default: reconstruction, representation]")  # fmt: skip
+              "[default: what suits the data, without frechet]")  # fmt: skip
+@click.option("--labels", default=1000, show_default=True, help="Labelled samples of the L2-SVM.")
+@click.option("--label-sets", default=10, show_default=True, help="Random sets of them; the paper takes 100.")
+@click.option("--samples", default=10_000, show_default=True, help="Drawn for the Frechet distance, at most.")
+@click.option("--extractor", default="auto", show_default=True, help="Of its features: inception, classifier, or a "
+              "checkpoint such as resnet18:weights.safetensors.")  # fmt: skip
 @data_options
 @seed_option
 @device_option
@@ -28,6 +45,7 @@ def command(
     seed: int,
     device: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure MODEL on held-out data of its dataset.
 
@@ -39,9 +57,13 @@ def command(
     from ali_plugin.inputs import dataset_of
     from ali_plugin.tasks import load_model
 
+    hide_progress_if_quiet()
     loaded = load_model(model, device)
     name, folder = dataset_of(loaded, model, dataset, Path(data_dir) if data_dir else None)
-    figures = evaluate(Context(loaded, name, folder, seed), metrics or ("reconstruction", "representation"))
+    context = Context(loaded, name, folder, seed, **options)
+    figures = evaluate(context, metrics)
+    for line in context.notes:
+        note(line)
     if as_json:
         print_json({"model": model, "dataset": name, "metrics": figures})
     else:

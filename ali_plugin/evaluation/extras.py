@@ -1,0 +1,20 @@
+"""Packages of the extra ``eval``, imported where they are used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ali_plugin.errors import MissingExtra
+
+
+def need(module: str, purpose: str) -> Any:
+    """Import a module of the extra.
+
+    Raises:
+        MissingExtra: it is not installed; the text says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{purpose} needs {error.name}: pip install 'ali-plugin[eval]'") from error

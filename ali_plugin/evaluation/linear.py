@@ -1,0 +1,105 @@
+"""Linear classifiers on features: the paper's L2-SVM on few labels, and a probe on many."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ali_plugin.errors import DataError
+from ali_plugin.evaluation.extras import need
+from ali_plugin.evaluation.features import Array
+from ali_plugin.progress import track
+from ali_plugin.training.batches import balanced_subset
+
+Labels = NDArray[np.int64]
+HELD_OUT = 10_000  # training samples on which C is chosen, at most a fifth of them
+PENALTIES = tuple(10.0**power for power in range(-2, 3))  # C, where a sample's mean squared norm is 1
+CHOOSING_SETS = 3  # label sets that C is chosen with
+PROBE_NUMBERS = 1 << 26  # of the probe's training matrix, which has to be in memory
+SMALLEST = 10
+ROWS = 2000
+TOLERANCE = 1e-3
+PROBE_ITERATIONS = 200
+
+
+class L2SVM:
+    """The paper's protocol (section 4.2): a linear SVM with the squared hinge loss on random, class balanced sets
+    of a few labelled training samples.
+
+    Args:
+        train: standardised features (N, D), of which some are held out to choose C.
+        count: labelled samples in a set.
+
+    Raises:
+        DataError: too few samples to hold some out.
+    """
+
+    def __init__(self, train: Array, labels: Labels, count: int, seed: int) -> None:
+        self.svm = need("sklearn.svm", "the L2-SVM")
+        if len(train) < SMALLEST:
+            raise DataError(f"the L2-SVM needs at least {SMALLEST} training samples, there are {len(train)}")
+        self.train, self.labels, self.count, self.seed = train, labels, count, seed
+        order = np.random.default_rng([seed, 0]).permutation(len(train))
+        self.held_out, self.pool = np.split(order, [min(HELD_OUT, len(train) // 5)])
+        self.scale = np.sqrt(train.shape[1])  # gives samples a mean squared norm of 1, so that C means the same
+
+    def choose(self) -> float:
+        """The C with the least error on the held-out samples; it stops growing when the error does not fall."""
+        rows = np.sort(self.held_out)
+        features, labels = np.array(self.train[rows]), self.labels[rows]
+        best, least, worse = PENALTIES[0], float("inf"), 0
+        for penalty in track(PENALTIES, "choosing C", len(PENALTIES)):
+            found = float(np.mean([self.error(-1 - i, penalty, features, labels) for i in range(CHOOSING_SETS)]))
+            best, least, worse = (penalty, found, 0) if found < least else (best, least, worse + 1)
+            if worse == 2:
+                break
+        return best
+
+    def error(self, label_set: int, penalty: float, features: Array, labels: Labels) -> float:
+        """Share of wrong classes among other features (M, D), after training on a label set.
+
+        Raises:
+            OptionError: fewer labels than classes, or more than there are.
+        """
+        classes = int(self.labels.max()) + 1
+        picked = balanced_subset(self.labels[self.pool], classes, self.count, (self.seed << 20) + 1000 + label_set)
+        chosen = self.pool[picked]
+        compact, basis = _compact(np.array(self.train[chosen]) / self.scale)
+        fitted = self.svm.LinearSVC(C=penalty, loss="squared_hinge", dual=False, tol=TOLERANCE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an iteration that was cut is judged by its held-out error like others
+            fitted.fit(compact, self.labels[chosen])
+        weights = basis @ fitted.coef_.T / self.scale  # (D, K), or (D, 1) of two classes
+        wrong = 0
+        for start in range(0, len(features), ROWS):
+            scores = features[start : start + ROWS] @ weights.astype(np.float32) + fitted.intercept_
+            best = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+            wrong += int((fitted.classes_[best] != labels[start : start + ROWS]).sum())
+        return wrong / len(features)
+
+
+def _compact(rows: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows (N, D) in an orthonormal basis (D, min(N, D)) of their span.
+
+    A norm-penalised linear classifier has its weights in the span, so that it is the same there and cheaper.
+    """
+    if rows.shape[0] >= rows.shape[1]:
+        return rows.astype(np.float64), np.eye(rows.shape[1])
+    basis, triangle = np.linalg.qr(rows.T.astype(np.float64))
+    return triangle.T, basis
+
+
+def probe(train: Array, labels: Labels, test: Array, test_labels: Labels, seed: int) -> float:
+    """Accuracy of logistic regression on standardised features (N, D), trained on as many as fit into memory."""
+    linear_model = need("sklearn.linear_model", "the linear probe")
+    fitting = max(PROBE_NUMBERS // train.shape[1], 1)
+    rows = np.sort(np.random.default_rng([seed, 1]).permutation(len(train))[:fitting])
+    fitted = linear_model.LogisticRegression(max_iter=PROBE_ITERATIONS, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of reaching max_iter
+        fitted.fit(np.array(train[rows]), labels[rows])
+    parts = range(0, len(test), ROWS)
+    right = [(fitted.predict(test[i : i + ROWS]) == test_labels[i : i + ROWS]).sum() for i in parts]
+    return float(np.sum(right) / len(test))
