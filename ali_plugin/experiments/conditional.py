@@ -1,0 +1,87 @@
+"""Conditional generation (section 4.4): z fixed along a row, the condition along a column."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ali_plugin import conditions
+from ali_plugin.conditions import from_labels
+from ali_plugin.errors import DataError
+from ali_plugin.evaluation.classifier import load_classifier
+from ali_plugin.evaluation.context import Context
+from ali_plugin.evaluation.evaluate import evaluate
+from ali_plugin.experiments import published
+from ali_plugin.experiments.figures import picture_grids
+from ali_plugin.experiments.images import SIDE, context_of, grid, with_defaults
+from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
+from ali_plugin.experiments.training import Length, train
+from ali_plugin.tasks import vary_condition
+
+QUICK, FULL = 200, 20_000  # steps
+ASKED = 2000  # samples that the classifier judges
+
+
+def conditional(options: Options) -> Result:
+    """Train a conditional model, show it, and count how often a classifier sees what was asked for.
+
+    Raises:
+        ALIError: the dataset has no labels, or an option does not fit.
+    """
+    options = with_defaults(options)
+    length = Length.of(options, QUICK, FULL)
+    trained = train(options, "conditional", length, condition=True)
+    context = context_of(trained.model, options)
+    context.extractor = "classifier"
+    found = evaluate(context, ["reconstruction", "frechet"])
+    obeyed, floor = _obeyed(context)
+    figures = {"obeyed": obeyed, "classifier_accuracy": floor, **found["reconstruction"], **found["frechet"]}
+    columns = conditions.each(trained.model.config)[:10]
+    z = trained.model.prior(SIDE, torch.Generator().manual_seed(options.seed))
+    pictures = grid(vary_condition(trained.model, z, columns), len(columns))
+    names = ", ".join(trained.model.config.condition_names[: len(columns)])
+    picture_grids({"z fixed along a row": [(names, pictures)]}, options.out / PICTURE_NAME)
+    return Result(
+        experiment="conditional",
+        rows=[Row("conditional ALI", {**figures, **trained.figures})],
+        published=published.CONDITIONAL,
+        settings={
+            "architecture": options.architecture,
+            "dataset": options.dataset,
+            "steps": length.steps,
+            "minutes": length.minutes,
+        },
+        notes=[
+            "obeyed: share of samples (of elements, where conditions are attributes) in which a classifier trained on "
+            "the data sees the condition; classifier_accuracy is that share for real test pictures."
+        ],
+    )
+
+
+@torch.no_grad()
+def _obeyed(context: Context) -> tuple[float, float]:
+    """How often the classifier sees the condition in samples, and the label in test pictures."""
+    model, split = context.model, context.split("test")
+    if split.labels is None:
+        raise DataError(f"dataset {context.dataset!r} has no labels to condition on")
+    net, _ = load_classifier(context.split("train"))
+    asked = torch.from_numpy(split.labels[np.arange(min(ASKED, len(split)))])
+    condition = from_labels(asked, model.config.condition_size)
+    like = next(model.parameters())
+    z = model.prior(len(asked), context.generator())
+    seen, right = 0.0, 0.0
+    for start in range(0, len(asked), context.batch_size):
+        rows = slice(start, start + context.batch_size)
+        made = model.decode(z[rows], condition[rows].to(like.device, like.dtype)).cpu().float()
+        seen += _agreement(net(made), asked[rows])
+    for start, (x, _) in enumerate(context.stream("test")):
+        rows = slice(start * context.batch_size, start * context.batch_size + len(x))
+        right += _agreement(net(x.cpu().float()), torch.from_numpy(split.labels[rows]))
+    return seen / len(asked), right / len(split)
+
+
+def _agreement(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Samples whose class is the label, or the mean share of agreeing attributes times the samples."""
+    if labels.ndim == 1:
+        return float((logits.argmax(1) == labels).sum())
+    return float(((logits > 0).long() == labels).float().mean(1).sum())

@@ -1,0 +1,60 @@
+"""What the experiments on pictures share: their architecture, data and baselines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ali_plugin.evaluation.context import Context
+from ali_plugin.experiments.record import Options
+from ali_plugin.model import ALI
+from ali_plugin.pictures import side_by_side
+from ali_plugin.training.batches import to_unit
+from ali_registry import Architecture, Encoder
+
+DEFAULT = "fashion"
+SIDE = 8
+
+
+def with_defaults(options: Options) -> Options:
+    """The options with an architecture, and its dataset where none is named."""
+    architecture = options.architecture or DEFAULT
+    dataset = options.dataset or options.registry.get(Architecture, architecture).training.dataset
+    return replace(options, architecture=architecture, dataset=dataset)
+
+
+def context_of(model: ALI, options: Options) -> Context:
+    """For the metrics of a model."""
+    assert options.dataset is not None
+    return Context(model, options.dataset, options.data_dir, options.seed, registry=options.registry)
+
+
+def encoder_variant(options: Options, posterior: str) -> str | None:
+    """The architecture's encoder with another posterior, where it is registered under the usual name; else None."""
+    name = f"{options.architecture}-{posterior}"
+    known = {entry.record.name for entry in options.registry.entries(Encoder.kind)}
+    return name if name in known else None
+
+
+def grid(pictures: Tensor, columns: int) -> NDArray[np.float32]:
+    """(N, C, H, W) as rows of a grid (N / columns, columns, C, H, W)."""
+    rows = pictures[: len(pictures) // columns * columns].detach().float().cpu().clamp(0, 1)
+    found: NDArray[np.float32] = rows.unflatten(0, (-1, columns)).numpy()
+    return found
+
+
+def sample_grid(model: ALI, seed: int) -> NDArray[np.float32]:
+    """Samples of an unconditional model."""
+    return grid(model.sample(SIDE * SIDE, generator=torch.Generator().manual_seed(seed)), SIDE)
+
+
+def reconstruction_grid(context: Context) -> NDArray[np.float32]:
+    """Held-out originals in odd columns, their reconstructions through a draw of q(z|x) in even ones."""
+    split = context.split("test")
+    chosen = np.linspace(0, len(split) - 1, SIDE * SIDE // 2).astype(np.int64)
+    x = to_unit(torch.from_numpy(split.data[chosen])).to(next(context.model.parameters()).device)
+    return grid(side_by_side(x, context.model.reconstruct(x, generator=context.generator())), SIDE)

@@ -1,0 +1,35 @@
+"""Figures from papers, beside which ours are shown."""
+
+from __future__ import annotations
+
+from ali_plugin.experiments.record import Published
+
+ALI = "Dumoulin et al., ICLR 2017"
+BIGAN = "Donahue et al., ICLR 2017"
+PACGAN = "Lin et al., PacGAN, 2018"
+VEEGAN = "Srivastava et al., VEEGAN, 2017"
+
+MIXTURE = (
+    Published("ALI, 10 random settings, modes_by_responsibility", "13.4 ± 5.8 (8 to 25)", ALI),
+    Published("GAN, 10 random settings, modes_by_responsibility", "10.4 ± 9.2 (1 to 22)", ALI),
+    Published("ALI tuned again, 10 runs", "24.1 ± .4 modes, 95.7 % high quality, reverse KL .14", PACGAN),
+    Published("PacGAN4", "24.8 ± .2 modes, 93.6 % high quality, reverse KL .04", PACGAN),
+    Published("ALI as VEEGAN's authors ran it", "15.8 modes, 1.6 % high quality", VEEGAN),
+    Published("VEEGAN", "24.6 modes, 40 % high quality", VEEGAN),
+)
+
+REPRESENTATION = (
+    Published("SVHN, L2-SVM error, 1,000 labels, 100 label sets", "19.14 ± 0.50 %", ALI),
+    Published("MNIST, nearest neighbour accuracy, 50-d code (mnist-mlp)", "97.39 %", BIGAN),
+    Published("MNIST, mean squared error of reconstructions, ALI / ALICE", ".480 / .080", "Li et al., ALICE, 2017"),
+)
+
+SEMI_SUPERVISED = (
+    Published("SVHN, 1,000 labels, test error", "7.42 ± 0.65 %", ALI),
+    Published("CIFAR-10, 1,000 labels, test error", "19.98 ± 0.89 %", ALI),
+    Published("CIFAR-10, 2,000 labels, test error", "19.09 ± 0.44 %", ALI),
+    Published("CIFAR-10, 4,000 labels, test error", "17.99 ± 1.62 %", ALI),
+    Published("CIFAR-10, 8,000 labels, test error", "17.05 ± 1.49 %", ALI),
+)
+
+CONDITIONAL = (Published("CelebA, 40 attributes, z fixed and attributes varied", "pictures", ALI),)

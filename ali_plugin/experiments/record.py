@@ -1,0 +1,145 @@
+"""What an experiment is asked and what it leaves: one JSON file that says how its figures came about."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ali_plugin import atomic
+from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.version import __version__
+from ali_registry import Registry, default_registry
+
+RESULTS_NAME, PICTURE_NAME, RUNS = "results.json", "figure.png", "runs"
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "torch-fidelity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run an experiment.
+
+    Attributes:
+        out: folder for results.json, figure.png and the runs.
+        command: the words that started it, for the record.
+        quick: a length that shows that it works, not what it can do.
+        steps, minutes: length of each training, one of them, in place of the experiment's own.
+        runs: hyperparameter draws of the mixture's study.
+        labels: numbers of labelled samples.
+    """
+
+    out: Path
+    command: str = ""
+    seed: int = 0
+    quick: bool = False
+    steps: int | None = None
+    minutes: float | None = None
+    architecture: str | None = None
+    dataset: str | None = None
+    data_dir: Path | None = None
+    device: str = "auto"
+    runs: int | None = None
+    labels: tuple[int, ...] = ()
+    registry: Registry = field(default_factory=default_registry)
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.minutes is not None:
+            raise OptionError("the length of a training is either --steps or --minutes, not both")
+        for name in ("steps", "minutes", "runs"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise OptionError(f"--{name} is {value}, it has to be positive")
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise FolderError(f"{str(self.out)!r} is in use; name a new folder with --out")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what it is of, and its figures; a figure that was not measured is left out."""
+
+    name: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published figure to hold ours against."""
+
+    what: str
+    figure: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Figures beside published ones; see docs/evaluation.md for the file's form."""
+
+    experiment: str
+    rows: Sequence[Row]
+    published: Sequence[Published]
+    settings: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the figures of any row, in order."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.figures))
+
+
+def write(result: Result, options: Options, started: float) -> dict[str, Any]:
+    """Write results.json, with what produced it, and return its content.
+
+    Args:
+        started: ``time.perf_counter()`` before the experiment.
+    """
+    content = {
+        "experiment": result.experiment,
+        "command": options.command,
+        "seed": options.seed,
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": _versions(),
+        "hardware": _hardware(options.device),
+        "settings": dict(result.settings),
+        "rows": [{"name": row.name, "figures": dict(row.figures)} for row in result.rows],
+        "published": [asdict(published) for published in result.published],
+        "notes": list(result.notes),
+    }
+    atomic.write(options.out / RESULTS_NAME, json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def _versions() -> dict[str, str]:
+    found = {"ali-plugin": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    gpu = torch.cuda.is_available() and device != "cpu"
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if gpu else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,82 @@
+"""What the encoder learns about classes that it never sees (section 4.2), for ALI, BiGAN, a GAN and a VAE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ali_plugin.evaluation.evaluate import evaluate
+from ali_plugin.experiments import published
+from ali_plugin.experiments.figures import picture_grids
+from ali_plugin.experiments.images import context_of, encoder_variant, reconstruction_grid, sample_grid, with_defaults
+from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
+from ali_plugin.experiments.training import Length, Trained, train
+from ali_plugin.model import ALI
+
+QUICK, FULL = 200, 20_000  # steps
+LABELS, LABEL_SETS = (100, 1000), 100
+
+
+def representation(options: Options) -> Result:
+    """Train the models with the same nets for the same time or steps, measure them, and an untrained one.
+
+    Raises:
+        ALIError: the dataset has no classes, or an option does not fit.
+    """
+    options = with_defaults(options)
+    assert options.architecture is not None
+    length = Length.of(options, QUICK, FULL)
+    sets = 5 if options.quick else LABEL_SETS
+    counts = options.labels or ((100,) if options.quick else LABELS)
+    rows, grids = [], {}
+    for name, choices in _models(options).items():
+        trained = train(options, name.lower().replace(" ", "-").replace(",", ""), length, **choices)
+        rows.append(_row(name, trained, options, counts, sets))
+        context = context_of(trained.model, options)
+        grids[name] = [
+            ("samples", sample_grid(trained.model, options.seed)),
+            ("originals and reconstructions", reconstruction_grid(context)),
+        ]
+    picture_grids(grids, options.out / PICTURE_NAME)
+    untrained = ALI.from_architecture(options.architecture, registry=options.registry).eval()
+    rows.append(_row("no training", Trained(untrained, 0, 0.0), options, counts, sets, generates=False))
+    return Result(
+        experiment="representation",
+        rows=rows,
+        published=published.REPRESENTATION,
+        settings={
+            "architecture": options.architecture,
+            "dataset": options.dataset,
+            "steps": length.steps,
+            "minutes": length.minutes,
+            "label_sets": sets,
+        },
+        notes=[
+            "Errors and accuracies are shares. The published figures are of other data; they show the protocol's scale."
+        ],
+    )
+
+
+def _models(options: Options) -> dict[str, dict[str, Any]]:
+    gaussian = encoder_variant(options, "gaussian")
+    models: dict[str, dict[str, Any]] = {
+        "ALI": {"objective": "ali", "encoder": gaussian},
+        "GAN, inverse mapping": {"objective": "gan-inverse", "encoder": gaussian},
+        "VAE": {"objective": "vae", "encoder": gaussian},
+    }
+    if bigan := encoder_variant(options, "deterministic"):
+        models["BiGAN"] = {"objective": "ali", "encoder": bigan}
+    return models
+
+
+def _row(
+    name: str, trained: Trained, options: Options, counts: tuple[int, ...], sets: int, generates: bool = True
+) -> Row:
+    context = replace(context_of(trained.model, options), label_sets=sets)
+    figures: dict[str, float] = {}
+    for count in counts:
+        figures |= evaluate(replace(context, labels=count), ["representation"])["representation"]
+    if generates:
+        found = evaluate(replace(context, extractor="classifier"), ["reconstruction", "frechet", "interpolation"])
+        figures |= {**found["reconstruction"], **found["frechet"], **found["interpolation"]}
+    return Row(name, {**figures, **trained.figures})

@@ -1,0 +1,27 @@
+"""Run an experiment by name."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from ali_plugin.errors import OptionError
+from ali_plugin.experiments import EXPERIMENTS
+from ali_plugin.experiments.record import Options, Result, write
+
+
+def run(name: str, options: Options) -> dict[str, Any]:
+    """Run it, write results.json and the picture into ``options.out``, return the content of results.json.
+
+    Raises:
+        OptionError: there is no such experiment, or it does not have an option.
+        ALIError: see the experiments.
+    """
+    if name not in EXPERIMENTS:
+        raise OptionError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    module, _, attribute = EXPERIMENTS[name].partition(":")
+    experiment = cast(Callable[[Options], Result], getattr(importlib.import_module(module), attribute))
+    started = time.perf_counter()
+    return write(experiment(options), options, started)
