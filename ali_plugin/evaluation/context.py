@@ -29,7 +29,7 @@ class Context:
         dataset: registered name; data_dir: its folder.
         seed: of everything random in a metric.
         batch_size: of the streams, which bounds the memory.
-        labels, label_sets: labelled samples of the L2-SVM, and how many random sets of them.
+        labels, label_sets: numbers of labelled samples of the L2-SVM, and how many random sets of each.
         samples: drawn for the Frechet distance, at most.
         extractor: of its features, as ``ali_plugin.evaluation.extractors.load_extractor`` reads it.
         notes: what a person should know; metrics add to it.
@@ -40,7 +40,7 @@ class Context:
     data_dir: Path | None = None
     seed: int = 0
     batch_size: int = 250
-    labels: int = 1000
+    labels: tuple[int, ...] = (1000,)
     label_sets: int = 10
     samples: int = 10_000
     extractor: str = "auto"

@@ -11,7 +11,6 @@ from ali_plugin.evaluation.extras import need
 from ali_plugin.evaluation.features import Array, encoder_features, standardise
 from ali_plugin.evaluation.linear import L2SVM, Labels, probe
 from ali_plugin.evaluation.neighbours import nearest_neighbours
-from ali_plugin.progress import track
 
 
 def representation(context: Context) -> dict[str, float]:
@@ -35,11 +34,10 @@ def representation(context: Context) -> dict[str, float]:
     size = context.model.config.latent_size
     codes, test_codes = np.array(train[:, -size:]), np.array(test[:, -size:])
     standardise(train, test)
-    svm = L2SVM(train, labels, context.labels, context.seed)
-    penalty = svm.choose()
-    sets = track(range(context.label_sets), "L2-SVM", context.label_sets)
-    errors = [svm.error(i, penalty, test, test_labels) for i in sets]
-    figures = {
+    figures: dict[str, float] = {}
+    for count in context.labels:
+        figures |= L2SVM(train, labels, count, context.seed).figures(context.label_sets, test, test_labels)
+    figures |= {
         "nearest_neighbour_accuracy": _nearest(codes, labels, test_codes, test_labels),
         "nearest_neighbour_accuracy_features": _nearest(train, labels, test, test_labels),
     }
@@ -48,9 +46,6 @@ def representation(context: Context) -> dict[str, float]:
         **figures,
         "probe_accuracy": probe(codes, labels, test_codes, test_labels, context.seed),
         "probe_accuracy_features": probe(train, labels, test, test_labels, context.seed),
-        f"l2_svm_error_{context.labels}": float(np.mean(errors)),
-        f"l2_svm_error_{context.labels}_deviation": float(np.std(errors)),
-        "l2_svm_c": penalty,
         "feature_size": float(train.shape[1]),
     }
 

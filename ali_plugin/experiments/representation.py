@@ -59,23 +59,20 @@ def representation(options: Options) -> Result:
 
 def _models(options: Options) -> dict[str, dict[str, Any]]:
     gaussian = encoder_variant(options, "gaussian")
-    models: dict[str, dict[str, Any]] = {
-        "ALI": {"objective": "ali", "encoder": gaussian},
+    models: dict[str, dict[str, Any]] = {"ALI": {"objective": "ali", "encoder": gaussian}}
+    if bigan := encoder_variant(options, "deterministic"):
+        models["BiGAN"] = {"objective": "ali", "encoder": bigan}
+    return models | {
         "GAN, inverse mapping": {"objective": "gan-inverse", "encoder": gaussian},
         "VAE": {"objective": "vae", "encoder": gaussian},
     }
-    if bigan := encoder_variant(options, "deterministic"):
-        models["BiGAN"] = {"objective": "ali", "encoder": bigan}
-    return models
 
 
 def _row(
     name: str, trained: Trained, options: Options, counts: tuple[int, ...], sets: int, generates: bool = True
 ) -> Row:
-    context = replace(context_of(trained.model, options), label_sets=sets)
-    figures: dict[str, float] = {}
-    for count in counts:
-        figures |= evaluate(replace(context, labels=count), ["representation"])["representation"]
+    context = replace(context_of(trained.model, options), labels=counts, label_sets=sets)
+    figures = evaluate(context, ["representation"])["representation"]
     if generates:
         found = evaluate(replace(context, extractor="classifier"), ["reconstruction", "frechet", "interpolation"])
         figures |= {**found["reconstruction"], **found["frechet"], **found["interpolation"]}

@@ -28,7 +28,14 @@ from ali_registry import default_registry
 @click.argument("model")
 @click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "
               "[default: what suits the data, without frechet]")  # fmt: skip
-@click.option("--labels", default=1000, show_default=True, help="Labelled samples of the L2-SVM.")
+@click.option(
+    "--labels",
+    type=int,
+    multiple=True,
+    default=(1000,),
+    show_default=True,
+    help="Labelled samples of the L2-SVM; may be repeated.",
+)
 @click.option("--label-sets", default=10, show_default=True, help="Random sets of them; the paper takes 100.")
 @click.option("--samples", default=10_000, show_default=True, help="Drawn for the Frechet distance, at most.")
 @click.option("--extractor", default="auto", show_default=True, help="Of its features: inception, classifier, or a "
