@@ -140,7 +140,9 @@ def test_a_cross_fade_is_smooth() -> None:
 
 
 def test_evaluate_command(trained: Path, ali: Ali) -> None:
-    figures = json.loads(ali("evaluate", trained, "--labels", 100, "--labels", 200, "--label-sets", 2, "--json").out)["metrics"]
+    figures = json.loads(ali("evaluate", trained, "--labels", 100, "--labels", 200, "--label-sets", 2, "--json").out)[
+        "metrics"
+    ]
     assert set(figures) == {"reconstruction", "representation", "interpolation"}
     found = figures["representation"]
     assert 0 < found["l2_svm_error_100"] < 0.9

@@ -95,8 +95,11 @@ def random_members(count: int, seed: int) -> list[Member]:
 
 
 def _model_row(name: str, trained: Trained, options: Options) -> Row:
-    found = evaluate(Context(trained.model, "mixture", seed=options.seed), ["modes", "reconstruction"])
-    return Row(name, {**found["modes"], "mse": found["reconstruction"]["mse"], **trained.figures})
+    context = Context(trained.model, "mixture", seed=options.seed)
+    found = evaluate(context, ["modes"])["modes"]
+    x = torch.from_numpy(context.split("test").data[:SHOWN]).to(next(trained.model.parameters()).device)
+    again = trained.model.reconstruct(x, generator=context.generator())
+    return Row(name, {**found, "mse": (again - x).square().mean().item(), **trained.figures})
 
 
 def _study(
