@@ -33,7 +33,7 @@ class Options:
         quick: a length that shows that it works, not what it can do.
         steps, minutes: length of each training, one of them, in place of the experiment's own.
         runs: hyperparameter draws of the mixture's study.
-        labels: numbers of labelled samples.
+        labels, label_sets: numbers of labelled samples, and random sets of each for the L2-SVM.
     """
 
     out: Path
@@ -48,15 +48,16 @@ class Options:
     device: str = "auto"
     runs: int | None = None
     labels: tuple[int, ...] = ()
+    label_sets: int | None = None
     registry: Registry = field(default_factory=default_registry)
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
             raise OptionError("the length of a training is either --steps or --minutes, not both")
-        for name in ("steps", "minutes", "runs"):
+        for name in ("steps", "minutes", "runs", "label_sets"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise OptionError(f"--{name} is {value}, it has to be positive")
+                raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be positive")
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise FolderError(f"{str(self.out)!r} is in use; name a new folder with --out")
 

@@ -26,7 +26,7 @@ def representation(options: Options) -> Result:
     options = with_defaults(options)
     assert options.architecture is not None
     length = Length.of(options, QUICK, FULL)
-    sets = 5 if options.quick else LABEL_SETS
+    sets = options.label_sets or (5 if options.quick else LABEL_SETS)
     counts = options.labels or ((100,) if options.quick else LABELS)
     rows, grids = [], {}
     for name, choices in _models(options).items():

@@ -26,9 +26,9 @@ from ali_plugin.experiments import EXPERIMENTS
     epilog="""\b
 Examples:
   ali experiment mixture --quick
-  ali experiment representation --dataset fashion-mnist --data-dir data --minutes 20
-  ali experiment semi-supervised --labels 100 --labels 1000
-  ali experiment conditional --quick --out runs/conditional
+  ali experiment representation --quick
+  ali experiment semi-supervised --labels 100 --labels 1000 --minutes 20
+  ali experiment conditional --dataset fashion-mini --out runs/conditional
 """
 )
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
@@ -38,6 +38,7 @@ Examples:
 @click.option("--arch", "architecture", help="Architecture. [default: fashion]")
 @click.option("--runs", type=int, help="Runs in the study of the mixture. [default: 10, quick 3]")
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
+@click.option("--label-sets", type=int, help="Random sets of them for the L2-SVM. [default: 100, quick 5]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: runs/experiment-NAME]")
 @data_options
 @seed_option
