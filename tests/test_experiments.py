@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,50 +57,70 @@ def test_an_ensemble_is_its_runs(game: type[Game]) -> None:
         )
 
 
-def test_results_are_deterministic_and_complete(tmp_path: Path, ali: Ali) -> None:
-    shown = []
-    for name in "ab":
-        command = ("experiment", "mixture", "--steps", 3, "--runs", 2, "--out", tmp_path / name)
-        assert ali(*command).code == 0
-        shown.append(json.loads((tmp_path / name / "results.json").read_text()))
-    first, second = shown
-    assert first["command"].startswith("ali experiment mixture --steps 3")
-    assert first["versions"].keys() >= {"ali-plugin", "torch", "python"}
-    assert first["hardware"]["threads"] >= 1
-    assert first["seconds"] > 0
-    assert [row["name"] for row in first["rows"]][:4] == [
+SHORT = ("--steps", "4", "--runs", "2", "--label-sets", "2")
+FIGURES = {
+    "mixture": {"modes", "high_quality", "reverse_kl", "modes_by_responsibility", "latent_coverage", "mse"},
+    "representation": {"l2_svm_error_100", "nearest_neighbour_accuracy", "probe_accuracy", "mse", "path_length"},
+    "semi-supervised": {"test_error"},
+    "conditional": {"obeyed", "classifier_accuracy", "mse"},
+}
+
+
+def shown_commands() -> list[str]:
+    """The commands that the pages show, each once; they are run for a few steps."""
+    pages = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+    return sorted({line for page in pages for line in re.findall(r"^\$ (ali experiment .*)$", page.read_text(), re.M)})
+
+
+def test_the_pages_show_every_experiment() -> None:
+    assert {command.split()[2] for command in shown_commands()} == set(FIGURES)
+
+
+@pytest.mark.parametrize("command", shown_commands())
+def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(re.sub(r" --minutes \d+", "", command))[1:]
+    done = ali(*words, *SHORT, "--json")
+    assert done.code == 0, done.err
+    name, printed = words[1], json.loads(done.out)
+    out = tmp_path / "runs" / (Path(words[-1]).name if "--out" in words else f"experiment-{name}")
+    assert printed == json.loads((out / "results.json").read_text())
+    assert printed["command"].startswith(f"ali experiment {name}")
+    assert printed["versions"].keys() >= {"ali-plugin", "torch", "python"}
+    assert printed["hardware"]["threads"] >= 1
+    assert printed["seconds"] > 0
+    row = printed["rows"][0]["figures"]
+    assert row.keys() >= FIGURES[name]
+    assert row["steps"] == 4
+    assert (out / "figure.png").stat().st_size > 5000
+    models = list((out / "runs").iterdir())
+    assert models
+    assert len(ALI.from_pretrained(models[0]).config.data_shape) in (1, 3)
+    if name == "mixture":
+        check_study(printed)
+
+
+def check_study(printed: dict[str, Any]) -> None:
+    assert [row["name"] for row in printed["rows"][:4]] == [
         "ALI", "GAN, inverse mapping", "GAN, post-hoc inference", "VAE",
     ]  # fmt: skip
-    for one, two in zip(first["rows"], second["rows"], strict=True):
-        assert without_times(one["figures"]) == without_times(two["figures"])
-        assert 0 <= one["figures"]["modes"] <= 25
-    assert first["settings"]["runs"] == second["settings"]["runs"]
-    lrs = {run["lr"] for run in first["settings"]["runs"]["ALI, 2 random settings"]}
-    assert len(lrs) == 2
-    assert "Trained for 3 of the published 200,000 steps" in first["notes"][1]
-    assert (tmp_path / "a" / "figure.png").stat().st_size > 10_000
+    for row in printed["rows"]:
+        assert 0 <= row["figures"]["modes"] <= row["figures"]["modes_by_responsibility"] <= 25
+    runs = printed["settings"]["runs"]["ALI, 2 random settings"]
+    assert len({run["lr"] for run in runs}) == 2
+    means = printed["rows"][4]["figures"]
+    assert means["modes_by_responsibility"] == sum(run["modes_by_responsibility"] for run in runs) / 2
+    assert "Trained for 4 of the published 200,000 steps" in printed["notes"][1]
 
 
-def without_times(figures: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if name != "training_seconds"}
-
-
-def test_experiments_on_pictures(tmp_path: Path, ali: Ali) -> None:
-    wanted = {
-        "representation": {"l2_svm_error_50", "nearest_neighbour_accuracy", "mse", "path_length"},
-        "semi-supervised": {"test_error"},
-        "conditional": {"obeyed", "classifier_accuracy", "mse"},
-    }
-    for name, figures in wanted.items():
-        out = tmp_path / name
-        done = ali("experiment", name, "--quick", "--steps", 4, "--labels", 50, "--out", out, "--json")
-        assert done.code == 0, done.err
-        rows = json.loads(done.out)["rows"]
-        assert figures <= rows[0]["figures"].keys()
-        assert rows[0]["figures"]["steps"] == 4
-        assert (out / "figure.png").stat().st_size > 5000
-    folder = tmp_path / "representation" / "runs" / "ali"
-    assert ALI.from_pretrained(folder).sample(1).shape == (1, 1, 28, 28)
+def test_the_same_seed_gives_the_same_results(tmp_path: Path, ali: Ali) -> None:
+    found = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        command = ("experiment", "conditional", "--steps", 3, "--seed", seed, "--out", tmp_path / name, "--json")
+        rows = json.loads(ali(*command).out)["rows"]
+        found.append([{**row["figures"], "training_seconds": 0} for row in rows])
+    assert found[0] == found[1]
+    assert found[0] != found[2]
 
 
 def test_a_training_has_a_length_in_time(tmp_path: Path, ali: Ali) -> None:
@@ -129,5 +152,5 @@ def test_bad_input(
 
 
 def test_the_results_page_is_fresh() -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "make_results.py"
+    script = Path(__file__).parent.parent / "docs" / "make_results.py"
     subprocess.run([sys.executable, script, "--check"], check=True)

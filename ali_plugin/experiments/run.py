@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ali_plugin.errors import OptionError
+from ali_plugin.evaluation.extras import need
 from ali_plugin.experiments import EXPERIMENTS
 from ali_plugin.experiments.record import Options, Result, write
 
@@ -17,10 +18,13 @@ def run(name: str, options: Options) -> dict[str, Any]:
 
     Raises:
         OptionError: there is no such experiment, or it does not have an option.
+        MissingExtra: a package that draws or measures is not installed.
         ALIError: see the experiments.
     """
     if name not in EXPERIMENTS:
         raise OptionError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    for package in ("matplotlib", "sklearn"):  # now, not after the training
+        need(package, "an experiment")
     module, _, attribute = EXPERIMENTS[name].partition(":")
     experiment = cast(Callable[[Options], Result], getattr(importlib.import_module(module), attribute))
     started = time.perf_counter()

@@ -23,7 +23,7 @@ from ali_registry import default_registry
 
 @click.command(epilog="\b\nExamples:\n  ali evaluate runs/fashion\n"
                       "  ali evaluate runs/fashion --metric reconstruction --json\n"
-                      "  ali evaluate runs/fashion --metric representation --labels 100 --label-sets 100\n"
+                      "  ali evaluate runs/fashion --metric representation --labels 100 --labels 1000\n"
                       "  ali evaluate runs/fashion --metric frechet --extractor classifier")  # fmt: skip
 @click.argument("model")
 @click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "

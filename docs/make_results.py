@@ -1,6 +1,6 @@
-"""Write docs/results.md from benchmarks/results/*.json: ``python benchmarks/make_results.py``, or ``--check``.
+"""Write docs/results.md from benchmarks/results/*.json: ``python docs/make_results.py``, or ``--check``.
 
-Only files of ``ali experiment`` are shown; a file ``docs/images/results-NAME.png`` beside them is linked.
+Only files of ``ali experiment`` are shown; a picture ``docs/images/results-NAME.png`` is shown with them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "results.md", "images"
 
-INTRODUCTION = """# Results
+INTRODUCTION = """# Results of the experiments
 
-Made by `python benchmarks/make_results.py` from the files in `benchmarks/results`; not edited by hand. What the
+Made by `python docs/make_results.py` from the files in `benchmarks/results`; not edited by hand. What the
 figures mean is in [evaluation.md](evaluation.md).
 
 Every table gives the command that made it. These runs had one or two CPU cores, shared with other work, and minutes
@@ -79,7 +79,7 @@ def main() -> None:
     if "--check" not in sys.argv:
         PAGE.write_text(made)
     elif not PAGE.exists() or PAGE.read_text() != made:
-        sys.exit(f"{PAGE.name} is stale; run `python benchmarks/make_results.py`")
+        sys.exit(f"{PAGE.name} is stale; run `python docs/make_results.py`")
 
 
 if __name__ == "__main__":
