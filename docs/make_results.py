@@ -1,6 +1,7 @@
 """Write docs/results.md from benchmarks/results/*.json: ``python docs/make_results.py``, or ``--check``.
 
-Only files of ``ali experiment`` are shown; a picture ``docs/images/results-NAME.png`` is shown with them.
+Only files of ``ali experiment`` are shown, each with its picture ``docs/images/results-NAME.png`` and a person's
+remarks, ``benchmarks/results/NAME.md``, where there are any.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ Made by `python docs/make_results.py` from the files in `benchmarks/results`; no
 figures mean is in [evaluation.md](evaluation.md).
 
 Every table gives the command that made it. These runs had one or two CPU cores, shared with other work, and minutes
-where the recipes take hours: they show where the models stand after that time, not how far they get. A figure that
-falls short of a published one falls short by its length first of all. Without `--steps` and `--minutes` the same
-commands run for the published length; they take a GPU where there is one.
+where the recipes take hours: they show where the models stand after that time, not how far they get. Steps and
+seconds of each training are in the tables. Without `--steps` and `--minutes` the same commands run longer, the
+mixture for the published length; they take a GPU where there is one.
 """
 
 
@@ -52,6 +53,9 @@ def section(name: str, result: dict[str, Any]) -> Iterator[str]:
     )
     yield from (f"- {note}" for note in result["notes"])
     yield ""
+    remarks = RESULTS / f"{name}.md"
+    if remarks.exists():
+        yield remarks.read_text()
     yield "Published:"
     yield ""
     yield from table(["what", "figure", "source"], (line.values() for line in result["published"]))

@@ -74,9 +74,10 @@ def _obeyed(context: Context) -> tuple[float, float]:
         rows = slice(start, start + context.batch_size)
         made = model.decode(z[rows], condition[rows].to(like.device, like.dtype)).cpu().float()
         seen += _agreement(net(made), asked[rows])
-    for start, (x, _) in enumerate(context.stream("test")):
-        rows = slice(start * context.batch_size, start * context.batch_size + len(x))
-        right += _agreement(net(x.cpu().float()), torch.from_numpy(split.labels[rows]))
+    start = 0
+    for x, _ in context.stream("test"):
+        right += _agreement(net(x.cpu().float()), torch.from_numpy(split.labels[start : start + len(x)]))
+        start += len(x)
     return seen / len(asked), right / len(split)
 
 
