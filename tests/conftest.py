@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from ali_cli.main import main
 from hub.fixtures import hub as hub
 from hub.fixtures import hub_server as hub_server
+
+# The models here are tiny: threads would only get into each other's way, also in processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 TINY = ("--batch-size", "20", "--log-every", "5", "--sample-every", "10", "--checkpoint-every", "10", "--device", "cpu")
 

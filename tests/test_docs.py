@@ -11,7 +11,8 @@ The rules:
 - ``ali`` runs in this process, as its console script would (starting torch for each would take minutes).
 - ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
   that environment from then on, and ``ali`` sees a file that the page changes.
-- ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first.
+- ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first;
+  ``bench`` measures a small batch once.
 - What names the Hub runs in a process of its own against the local Hub server, where ``me`` is ``alice``.
 - ``cd`` and ``pytest`` do what they say. What matches ``NOT_RUN`` is not run, for the reason given there.
   Anything else fails: a page shows no command that nobody has tried.
@@ -44,6 +45,7 @@ from test_datasets import write_mnist_format
 ROOT = Path(__file__).parent.parent
 SHORT = ("--steps", "4", "--batch-size", "20", "--log-every", "2", "--device", "cpu")
 SHORT_RESUMED = ("--steps", "6")
+SHORT_BENCH = ("--batch-size", "2", "--repeats", "1")
 NOT_RUN = {
     r"pip install '?ali-plugin\b.*": "the package under test is installed already",
     r"ali experiment .*": "test_experiments.py runs each that a page shows",
@@ -104,7 +106,8 @@ class Reader:
         if program == "cd":
             self.here = (self.here / arguments[0]).resolve()
         elif program == "ali":
-            self.run_ali(*(self.shortened(arguments) if arguments[:1] == ("train",) else arguments))
+            shorter = {"train": self.shortened, "bench": lambda words: (*words, *SHORT_BENCH)}
+            self.run_ali(*shorter.get(arguments[0], tuple)(arguments))
         elif program == "pip" and arguments[:2] == ("install", "-e"):
             self.install(self.here / re.sub(r"\[.*\]$", "", arguments[2]))
         elif program == "pytest" and self.environment:

@@ -24,7 +24,7 @@ FASHION = Triple(
         joint_rows=(judge(512, dropout=0.1), judge(512, dropout=0.1), linear(None, dropout=0.1)),
     ),
     training=TrainingDefaults(
-        dataset="fashion-mini", batch_size=50, epochs=100, lr=5e-4, beta1=0.5, beta2=0.99, ema=0.998
+        dataset="fashion-mini", batch_size=50, epochs=65, lr=5e-4, beta1=0.5, beta2=0.99, ema=0.998
     ),
     part_shape=(1, 28, 28),
     init_std=0.02,
