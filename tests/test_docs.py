@@ -106,8 +106,11 @@ class Reader:
         if program == "cd":
             self.here = (self.here / arguments[0]).resolve()
         elif program == "ali":
-            shorter = {"train": self.shortened, "bench": lambda words: (*words, *SHORT_BENCH)}
-            self.run_ali(*shorter.get(arguments[0], tuple)(arguments))
+            if arguments[:1] == ("train",):
+                arguments = self.shortened(arguments)
+            elif arguments[:1] == ("bench",):
+                arguments = (*arguments, *SHORT_BENCH)
+            self.run_ali(*arguments)
         elif program == "pip" and arguments[:2] == ("install", "-e"):
             self.install(self.here / re.sub(r"\[.*\]$", "", arguments[2]))
         elif program == "pytest" and self.environment:
