@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,8 +68,19 @@ def program() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of 30 small steps; read only."""
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of 30 small steps, which tests take copies of."""
     out = tmp_path_factory.mktemp("trained") / "run"
     subprocess.run([*program(), "-q", "train", "--steps", "30", *TINY, "--out", str(out)], check=True)
     return out
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test's own copy of the run: commands leave records beside a model. Weights, which are only ever
+    replaced as a whole, are links."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
+
+    return Path(shutil.copytree(trained_once, tmp_path_factory.mktemp("run") / "run", copy_function=copy))
