@@ -103,7 +103,6 @@ class Failing(ALIGame):
     """A loss is not finite while the learning rate is that of the recipe."""
 
     steps = 0
-    rate = 1.0
 
     def gradients(self, batch: Batch) -> dict[str, Tensor]:
         figures = super().gradients(batch)

@@ -233,7 +233,9 @@ def test_the_card_on_the_hub(writer: Client, run: Path) -> None:
     card = ModelCard(writer(download, REPO, "README.md").decode())
     data: Any = card.data
     assert data.license == "mit"
-    assert {result.metric_type for result in data.eval_results} >= {"mse", "psnr", "nearest_neighbour_accuracy"}
+    shown = {result.metric_type for result in data.eval_results}
+    assert shown == {figure["figure"] for figure in json.loads((run / "evaluation.json").read_text())}
+    assert shown >= {"mse", "psnr", "nearest_neighbour_accuracy"}
     assert writer(run_snippet, card.text) == [4, 1, 28, 28]
     info = writer(call, "model_info", REPO)
     assert (info.library_name, info.pipeline_tag) == ("ali-plugin", "unconditional-image-generation")
