@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ali_plugin.devices import keep_freed_memory
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
@@ -91,12 +92,13 @@ def bench(
         compile=compiled,
         cuda_graphs=cuda_graphs,
     )
+    keep_freed_memory()
     ours, textbook = _steps(config, device)
     batch = _batch(architecture, size, device)
     work, textbook_work = _gflop(_steps(config, device, plain=True)[0], batch), _gflop(textbook, batch)
-    for _ in range(WARM_UP[device.type]):
-        ours(batch)
-    textbook(batch)
+    for step in (ours, textbook):
+        for _ in range(WARM_UP[device.type]):
+            step(batch)
     rounds = [
         (
             _seconds(ours, batch, steps, device),
@@ -131,7 +133,7 @@ def bench(
     )
 
 
-WARM_UP = {"cpu": 1, "cuda": 5, "mps": 2}
+WARM_UP = {"cpu": 3, "cuda": 5, "mps": 2}  # steps, after which a CPU's allocator and a GPU's clock have settled
 
 
 def machine() -> dict[str, str]:
@@ -214,18 +216,19 @@ def _name(device: torch.device) -> str:
 
 
 def _peak_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
-    """Peak of a fresh process that runs two steps of one kind, above what it has after importing."""
+    """Peak of a fresh process that runs some steps of one kind, above what it has after importing."""
     command = [sys.executable, "-m", "ali_plugin.bench", architecture, str(size), str(device), kind]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
 def measure_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
-    """Bytes that two steps take in this process, which should be fresh."""
+    """Bytes that steps of one kind take in this process, which should be fresh."""
+    keep_freed_memory()
     config = TrainConfig(architecture=architecture, dataset="-", steps=1)
     before = _peak_resident()
     step = _steps(config, device)[0 if kind == "ours" else 1]
-    for _ in range(2):
+    for _ in range(1 + WARM_UP[device.type]):
         step(_batch(architecture, size, device))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

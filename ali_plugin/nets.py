@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ali_plugin.errors import PartMismatch
 from ali_plugin.layers import Layer
 from ali_plugin.posterior import DiagonalGaussian, Implicit, Posterior
 from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
 
+Kinds = Tensor | tuple[Tensor, ...]  # samples, or several kinds of them that are to be taken as one batch
 CLIP = 1e-7  # of the mean before its log-odds are taken (paper.md section 3)
 
 
@@ -28,6 +31,22 @@ def stack(rows: Table, shape: tuple[int, ...], maps: int | None = None) -> nn.Se
 def shape_out(layers: nn.Sequential, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Output shape of a stack that is fed ``shape``."""
     return cast(Layer, layers[-1]).shape_out if len(layers) else shape
+
+
+def joined(layers: nn.Sequential, kinds: Sequence[Tensor]) -> Tensor:
+    """A stack's output on kinds of samples, concatenated: layers(torch.cat(kinds)).
+
+    Samples do not meet before the first batch norm. Up to there every kind passes alone, so that a gradient
+    which only one kind's input asks for costs the work of that kind.
+    """
+    modules = [module for layer in layers for module in cast(Layer, layer)]
+    apart = next((i for i, module in enumerate(modules) if isinstance(module, _BatchNorm)), len(modules))
+    for module in modules[:apart]:
+        kinds = [module(kind) for kind in kinds]
+    together = torch.cat(list(kinds))
+    for module in modules[apart:]:
+        together = module(together)
+    return together
 
 
 def vector_shape(rows: Table, size: int) -> tuple[int, ...]:
@@ -177,7 +196,7 @@ class TableDecoder(TableNet):
 class TableDiscriminator(TableNet):
     """D(x, z) from the rows of D(x), D(z) and the joint net on their concatenation: logits (B, classes).
 
-    A condition is concatenated to [D(x), D(z)] (section 4.4).
+    A condition is concatenated to [D(x), D(z)] (section 4.4). A batch may come as a tuple of kinds of samples.
     """
 
     def __init__(
@@ -202,14 +221,19 @@ class TableDiscriminator(TableNet):
         self.joint_size = x_out[0] + z_out[0] + self.embedding_size
         self.joint = stack(table.joint_rows, (self.joint_size, *x_out[1:]), classes)
         rows = (*table.x_rows, *table.z_rows, *table.joint_rows)
-        self.couples_batch = any(row.norm for row in rows)
+        self.couples_batch = self.takes_kinds = any(row.norm for row in rows)
         self.initialise(init_std)
 
-    def forward(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, x: Kinds, z: Kinds, condition: Tensor | None = None) -> Tensor:
         return cast(Tensor, self.joint(self.features(x, z, condition))).flatten(1)  # (B, classes)
 
-    def features(self, x: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+    def features(self, x: Kinds, z: Kinds, condition: Tensor | None = None) -> Tensor:
         """The concatenation [D(x), D(z), condition] that the joint net reads, (B, joint_size, ...)."""
-        from_x = self.x_layers(x.reshape(len(x), *self.x_shape))
-        from_z = self.z_layers(z.reshape(len(z), *self.z_shape))
+        from_x, from_z = self._pass(self.x_layers, self.x_shape, x), self._pass(self.z_layers, self.z_shape, z)
         return torch.cat([from_x, from_z, *self.embed(condition, from_x)], 1)
+
+    @staticmethod
+    def _pass(layers: nn.Sequential, shape: tuple[int, ...], inputs: Kinds) -> Tensor:
+        if isinstance(inputs, Tensor):
+            return cast(Tensor, layers(inputs.reshape(len(inputs), *shape)))
+        return joined(layers, [kind.reshape(len(kind), *shape) for kind in inputs])

@@ -44,7 +44,10 @@ class ALIGame(Game):
 
         # One pass of D over the concatenated pairs: its batch norm sees both kinds together.
         both = None if condition is None else torch.cat([condition, condition])
-        outputs = model.class_logits(torch.cat([batch.x, x_leaf]), torch.cat([z_leaf, z]), both)
+        if getattr(self.discriminator, "takes_kinds", False):
+            outputs = self.discriminator((batch.x, x_leaf), (z_leaf, z), both)
+        else:
+            outputs = model.class_logits(torch.cat([batch.x, x_leaf]), torch.cat([z_leaf, z]), both)
         # Under autocast the logits come in half precision; losses are never taken there.
         logits = pair_logit(outputs.to(torch.promote_types(outputs.dtype, torch.float32)))  # (2B,), q before p
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ali_plugin import atomic, model_folder
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.devices import precision, random_states, resolve_device, restore_random_states
+from ali_plugin.devices import keep_freed_memory, precision, random_states, resolve_device, restore_random_states
 from ali_plugin.errors import ALIError, CallbackFailed, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
@@ -120,6 +120,8 @@ class Trainer:
         Raises:
             TrainingDiverged: a figure became NaN or infinite; the last good checkpoint stays.
         """
+        if self.device.type == "cpu":
+            keep_freed_memory()
         with self._own_randomness(), precision(self.config.precision):
             return self._run()
 
