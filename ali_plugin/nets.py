@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ali_plugin.errors import PartMismatch
-from ali_plugin.layers import Layer
+from ali_plugin.layers import OPERATIONS, Layer
 from ali_plugin.posterior import DiagonalGaussian, Implicit, Posterior
 from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
 
@@ -37,10 +37,13 @@ def joined(layers: nn.Sequential, kinds: Sequence[Tensor]) -> Tensor:
     """A stack's output on kinds of samples, concatenated: layers(torch.cat(kinds)).
 
     Samples do not meet before the first batch norm. Up to there every kind passes alone, so that a gradient
-    which only one kind's input asks for costs the work of that kind.
+    which only one kind's input asks for costs the work of that kind. Where there is no batch norm, all kinds'
+    gradients are asked for in one backward, except that of the first operation's input.
     """
     modules = [module for layer in layers for module in cast(Layer, layer)]
-    apart = next((i for i, module in enumerate(modules) if isinstance(module, _BatchNorm)), len(modules))
+    norms = [i for i, module in enumerate(modules) if isinstance(module, _BatchNorm)]
+    operations = [i + 1 for i, module in enumerate(modules) if isinstance(module, OPERATIONS)]
+    apart = (norms or operations or [0])[0]
     for module in modules[:apart]:
         kinds = [module(kind) for kind in kinds]
     together = torch.cat(list(kinds))
@@ -199,6 +202,8 @@ class TableDiscriminator(TableNet):
     A condition is concatenated to [D(x), D(z)] (section 4.4). A batch may come as a tuple of kinds of samples.
     """
 
+    takes_kinds = True
+
     def __init__(
         self,
         table: DiscriminatorTable,
@@ -221,7 +226,7 @@ class TableDiscriminator(TableNet):
         self.joint_size = x_out[0] + z_out[0] + self.embedding_size
         self.joint = stack(table.joint_rows, (self.joint_size, *x_out[1:]), classes)
         rows = (*table.x_rows, *table.z_rows, *table.joint_rows)
-        self.couples_batch = self.takes_kinds = any(row.norm for row in rows)
+        self.couples_batch = any(row.norm for row in rows)
         self.initialise(init_std)
 
     def forward(self, x: Kinds, z: Kinds, condition: Tensor | None = None) -> Tensor:

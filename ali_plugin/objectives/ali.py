@@ -68,22 +68,22 @@ class ALIGame(Game):
         d_q = -torch.sigmoid(-l_q).clamp_min(SMALLEST_WEIGHT)
         d_p = torch.sigmoid(l_p).clamp_min(SMALLEST_WEIGHT)
         logits.backward(torch.cat([d_q, d_p]) / n, inputs=[*leaves, *parameters(self.discriminator)])
-        x_leaf, z_leaf = leaves
-        assert x_leaf.grad is not None
-        assert z_leaf.grad is not None
-        return (
-            x_leaf.grad * _per_sample(-torch.sigmoid(-l_p) / d_p, x_leaf),
-            z_leaf.grad * _per_sample(torch.sigmoid(l_q) / d_q, z_leaf),
-        )
+        of_x, of_z = (_gradient(leaf) for leaf in leaves)
+        return of_x * _per_sample(-torch.sigmoid(-l_p) / d_p, of_x), of_z * _per_sample(torch.sigmoid(l_q) / d_q, of_z)
 
     def _two_backwards(self, logits: Tensor, leaves: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """The general form: L_g's gradient of the fakes only, then L_d's of D's weights only."""
         l_q, l_p = logits.chunk(2)
         loss_g = softplus(l_q).mean() + softplus(-l_p).mean()
-        of_fakes = torch.autograd.grad(loss_g, leaves, retain_graph=True)
+        loss_g.backward(inputs=leaves, retain_graph=True)
         loss_d = softplus(-l_q).mean() + softplus(l_p).mean()
         loss_d.backward(inputs=parameters(self.discriminator))
-        return of_fakes
+        return tuple(_gradient(leaf) for leaf in leaves)
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    assert leaf.grad is not None
+    return leaf.grad
 
 
 def _per_sample(weight: Tensor, like: Tensor) -> Tensor:
