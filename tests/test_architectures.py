@@ -243,3 +243,16 @@ def test_show_prints_the_table(ali: Ali) -> None:
     text = ali("show", "svhn").out
     for fragment in ("tconv 5x5/1", "32x28x28", "leaky_relu 0.01", "untied", "epochs 100", "batch_size 100"):
         assert fragment in text
+
+
+@pytest.mark.parametrize("architecture", ["svhn", "cifar10-released", "fashion", "mixture", "celeba-conditional"])
+def test_discriminator_takes_kinds_of_pairs_as_one_batch(architecture: str) -> None:
+    torch.manual_seed(0)
+    model = ALI.from_architecture(architecture).eval()
+    config = model.config
+    xs = torch.rand(2, 3, *config.data_shape).unbind()
+    zs = torch.randn(2, 3, config.latent_size).unbind()
+    condition = torch.rand(6, config.condition_size) if config.condition_size else None
+    discriminator = model.part("discriminator")
+    logits = discriminator(tuple(xs), tuple(zs), condition)
+    torch.testing.assert_close(logits, discriminator(torch.cat(xs), torch.cat(zs), condition))

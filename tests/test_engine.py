@@ -6,7 +6,6 @@ import copy
 import json
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import time
@@ -45,28 +44,26 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def kill_and_resume(times: int, tmp_path: Path) -> None:
-    """Kill a run at random moments until it has been killed so often; it ends with the undisturbed weights."""
-    common = ["-q", "train", "--steps", "60", "--batch-size", "20", "--checkpoint-every", "3", "--sample-every", "20",
-              "--log-every", "3", "--device", "cpu"]  # fmt: skip
+    """Kill a run at random moments so often, while it trains or saves; it ends with the undisturbed weights."""
+    common = ["-q", "train", "--steps", str(50 * times), "--batch-size", "20", "--checkpoint-every", "3",
+              "--sample-every", "20", "--log-every", "3", "--device", "cpu"]  # fmt: skip
     subprocess.run([*program(), *common, "--out", str(tmp_path / "whole")], check=True)
     out, chance = tmp_path / "killed", random.Random(0)
-    resume: list[str] = []
+
+    def saved() -> set[str]:
+        return {folder.name for folder in (out / "checkpoints").glob("step-*")}
+
     for _ in range(times):
-        before = len(list((out / "checkpoints").glob("*"))) if out.exists() else 0
+        before, resume = saved(), ["--resume"] if saved() else []
         process = subprocess.Popen([*program(), *common, *resume, "--out", str(out)], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < end:  # until it trains again
-            if (out / "checkpoints").exists() and (before == 0 or time.monotonic() > end - 57):
-                break
+        end = time.monotonic() + 120
+        while saved() == before and process.poll() is None and time.monotonic() < end:  # until it has got on
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.3))
+        assert process.poll() is None, "the run was over before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
-        if any((out / "checkpoints").glob("step-*")):
-            resume = ["--resume"]
-        else:
-            shutil.rmtree(out, ignore_errors=True)
-    subprocess.run([*program(), *common, *resume, "--out", str(out)], check=True)
+    subprocess.run([*program(), *common, "--resume", "--out", str(out)], check=True)
     assert same(weights(tmp_path / "whole"), weights(out))
 
 
@@ -255,11 +252,14 @@ def test_bench_counts_and_compares() -> None:
     )
 
 
-def test_work_is_that_of_one_forward_and_one_backward() -> None:
-    """68.7 GFLOP for 100 images on cifar10-released, where the textbook step takes 104.7 (paper.md section 1)."""
-    result = bench("cifar10-released", torch.device("cpu"), batch_size=2, repeats=1)
-    assert 50 * result.gflop_per_step == pytest.approx(68.7, abs=0.05)
-    assert 50 * result.textbook_gflop_per_step == pytest.approx(104.7, abs=0.05)
+@pytest.mark.parametrize(
+    ("architecture", "work", "textbook"), [("cifar10-released", 68.3, 104.7), ("svhn", 99.2, 143.3)]
+)
+def test_work_is_the_least(architecture: str, work: float, textbook: float) -> None:
+    """GFLOP for 100 images. Section 1 of paper.md has 68.7 and 100.7, with D's gradient of the data taken too."""
+    result = bench(architecture, torch.device("cpu"), batch_size=2, repeats=1)
+    assert 50 * result.gflop_per_step == pytest.approx(work, abs=0.05)
+    assert 50 * result.textbook_gflop_per_step == pytest.approx(textbook, abs=0.05)
 
 
 def test_bench_command(tmp_path: Path, ali: Ali) -> None:
