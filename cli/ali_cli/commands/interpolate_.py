@@ -6,42 +6,26 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import condition_option, data_options, device_option, json_option, note, print_json
+from ali_cli.given import Given, shows_data
+from ali_cli.settings import json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali interpolate runs/fashion --out paths.png\n"
                       "  ali interpolate runs/fashion shoe.jpg bag.png --steps 12 --out path.png")  # fmt: skip
-@click.argument("model")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@data_options
-@condition_option
+@shows_data
 @click.option("--steps", type=click.IntRange(2), default=8, show_default=True, help="Pictures on a path.")
 @click.option("--rows", type=click.IntRange(1), default=8, show_default=True, help="Paths, with a dataset.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
-@device_option
 @json_option
-def command(
-    model: str,
-    images: tuple[Path, ...],
-    dataset: str | None,
-    data_dir: str | None,
-    condition: str | None,
-    steps: int,
-    rows: int,
-    out: Path,
-    device: str,
-    as_json: bool,
-) -> None:
+def command(given: Given, steps: int, rows: int, out: Path, as_json: bool) -> None:
     """Draw paths between two pictures through MODEL's latent space, the originals at both ends.
 
     The ends are IMAGES, two for each row, or held-out samples of the dataset.
     """
-    from ali_plugin.inputs import load_inputs
-    from ali_plugin.tasks import interpolate, load_model, write_pictures
+    from ali_plugin.tasks import interpolate, write_pictures
 
-    loaded = load_model(model, device)
-    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, 2 * rows, condition)
-    paths = interpolate(loaded, inputs if images else inputs.paired(), steps)
+    loaded, inputs = given.load(2 * rows)
+    paths = interpolate(loaded, inputs if given.images else inputs.paired(), steps)
     write_pictures(paths.flatten(0, 1), out, columns=steps + 2)
     if as_json:
         print_json({"path": str(out), "rows": len(paths), "steps": steps})

@@ -6,40 +6,25 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import condition_option, data_options, device_option, json_option, note, print_json
+from ali_cli.given import Given, shows_data
+from ali_cli.settings import json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali reconstruct runs/fashion --out again.png\n"
                       "  ali reconstruct runs/fashion shoe.jpg bag.png --out again.png")  # fmt: skip
-@click.argument("model")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@data_options
-@condition_option
+@shows_data
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many of a dataset.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
-@device_option
 @json_option
-def command(
-    model: str,
-    images: tuple[Path, ...],
-    dataset: str | None,
-    data_dir: str | None,
-    condition: str | None,
-    count: int,
-    out: Path,
-    device: str,
-    as_json: bool,
-) -> None:
+def command(given: Given, count: int, out: Path, as_json: bool) -> None:
     """Put originals (odd columns) and their reconstructions by MODEL (even columns) into one picture.
 
     The originals are IMAGES, or held-out samples of the dataset.
     """
-    from ali_plugin.inputs import load_inputs
     from ali_plugin.pictures import side_by_side
-    from ali_plugin.tasks import load_model, reconstruct, write_pictures
+    from ali_plugin.tasks import reconstruct, write_pictures
 
-    loaded = load_model(model, device)
-    inputs = load_inputs(loaded, model, images, dataset, Path(data_dir) if data_dir else None, count, condition)
+    loaded, inputs = given.load(count)
     again = reconstruct(loaded, inputs)
     write_pictures(side_by_side(inputs.x, again), out, columns=10)
     error = (again - inputs.x).square().mean().item()

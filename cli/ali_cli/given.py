@@ -1,0 +1,65 @@
+"""What the commands share that show a model data: its name, and pictures or a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ali_cli.settings import condition_option, data_options, device_option
+
+if TYPE_CHECKING:
+    from ali_plugin.inputs import Inputs
+    from ali_plugin.model import ALI
+
+
+@dataclass(frozen=True)
+class Given:
+    """The arguments as they were typed."""
+
+    model: str
+    images: tuple[Path, ...]
+    dataset: str | None
+    data_dir: str | None
+    condition: str | None
+    device: str
+
+    def load(self, limit: int | None = None) -> tuple[ALI, Inputs]:
+        """The model, and the named pictures or at most ``limit`` held-out samples of the dataset."""
+        from ali_plugin.inputs import load_inputs
+        from ali_plugin.tasks import load_model
+
+        model = load_model(self.model, self.device)
+        folder = Path(self.data_dir) if self.data_dir else None
+        return model, load_inputs(model, self.model, self.images, self.dataset, folder, limit, self.condition)
+
+
+def shows_data(function: Callable[..., None]) -> Callable[..., None]:
+    """MODEL [IMAGES]... with their options, passed as one ``Given`` before the command's own options."""
+
+    @wraps(function)
+    def command(
+        model: str,
+        images: tuple[Path, ...],
+        dataset: str | None,
+        data_dir: str | None,
+        condition: str | None,
+        device: str,
+        **own: Any,
+    ) -> None:
+        function(Given(model, images, dataset, data_dir, condition, device), **own)
+
+    shared = (
+        click.argument("model"),
+        click.argument("images", nargs=-1, type=click.Path(path_type=Path)),
+        data_options,
+        condition_option,
+        device_option,
+    )
+    for decorate in reversed(shared):
+        command = decorate(command)
+    return command
