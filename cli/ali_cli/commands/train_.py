@@ -107,7 +107,7 @@ def command(
     if distributed.rank() > 0:
         return
     if result.interrupted:
-        note(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
+        click.echo(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}", err=True)
     if as_json:
         print_json(asdict(result))
     else:
