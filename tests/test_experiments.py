@@ -22,16 +22,20 @@ from ali_plugin.objectives.game import Game
 from ali_plugin.objectives.gan import GANGame
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.config import TrainConfig
-from ali_plugin.training.step import TrainingStep
+from ali_plugin.training.step import TrainingStep, remaining_rate
 from conftest import Ali
 
-MEMBERS = (Member(seed=1), Member(seed=2, lr=1e-3, beta1=0.8, init_std=0.05), Member(seed=3, lr=5e-5, beta1=0.1))
+MEMBERS = (
+    Member(seed=1),
+    Member(seed=2, lr=1e-3, beta1=0.8, init_std=0.05),
+    Member(seed=3, lr=5e-4, beta1=0.1, lr_decay=True),
+)
 
 
 @pytest.mark.parametrize("game", [ALIGame, GANGame])
 def test_an_ensemble_is_its_runs(game: type[Game]) -> None:
     split = load_split("mixture", "train", data_dir=None, data_shape=(2,))
-    training = EnsembleTraining("mixture", game, MEMBERS, split, batch_size=32)
+    training = EnsembleTraining("mixture", game, MEMBERS, split, total_steps=5, batch_size=32)
     for _ in range(4):
         training.step()
     for i, member in enumerate(MEMBERS):
@@ -44,7 +48,9 @@ def test_an_ensemble_is_its_runs(game: type[Game]) -> None:
             )
             start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             step = TrainingStep(game(model.train()), config)
-            for _ in range(4):
+            for t in range(4):
+                if member.lr_decay:
+                    step.set_learning_rate(member.lr * remaining_rate(t, 5))
                 step(batches.next())
         together = training.run(i).state_dict()
         for name, tensor in model.state_dict().items():

@@ -74,10 +74,10 @@ def test_training_leaves_the_caller_s_generator_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_continued_run_is_the_undisturbed_one_bit_for_bit(tmp_path: Path, ema: float | None) -> None:
-    prepare(options(steps=24, ema=ema), tmp_path / "whole").run()
-    first = prepare(options(steps=24, ema=ema), tmp_path / "parts")
+@pytest.mark.parametrize("choices", [{}, {"ema": 0.9}, {"lr_decay": True}])
+def test_continued_run_is_the_undisturbed_one_bit_for_bit(tmp_path: Path, choices: dict[str, Any]) -> None:
+    prepare(options(steps=24, **choices), tmp_path / "whole").run()
+    first = prepare(options(steps=24, **choices), tmp_path / "parts")
     first.callbacks.append(StopAt(13))
     assert first.run().interrupted
     result = prepare({}, tmp_path / "parts", resume=True).run()
@@ -86,6 +86,17 @@ def test_continued_run_is_the_undisturbed_one_bit_for_bit(tmp_path: Path, ema: f
     assert_same(tensors(tmp_path / "whole"), tensors(tmp_path / "parts"))
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
+
+
+def test_learning_rate_falls_over_the_run(tmp_path: Path) -> None:
+    rates = []
+
+    class Watch(Callback):
+        def on_log(self, trainer: Any, figures: dict[str, float]) -> None:
+            rates.append([optimiser.param_groups[0]["lr"] for optimiser in trainer.training_step.optimisers.values()])
+
+    prepare(options(steps=10, lr=0.01, lr_decay=True, log_every=1), tmp_path / "run", callbacks=[Watch()]).run()
+    assert rates == [pytest.approx([0.01 * (10 - step) / 10] * 2) for step in range(10)]
 
 
 class StopAt(Callback):

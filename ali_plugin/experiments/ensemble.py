@@ -22,6 +22,7 @@ from ali_plugin.model import ALI
 from ali_plugin.nets import TableEncoder
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.training.batches import Batches
+from ali_plugin.training.step import remaining_rate
 from ali_registry import Registry
 
 
@@ -34,6 +35,7 @@ class Member:
     beta1: float = 0.5
     beta2: float = 0.999
     init_std: float = 0.02
+    lr_decay: bool = False
 
 
 class StackedNet(nn.Module):
@@ -133,6 +135,7 @@ class EnsembleTraining:
     Args:
         game: makes the game of a model; it averages over the batch.
         members: the settings, one for each run.
+        total_steps: the length of the runs, over which a learning rate falls that does.
     """
 
     def __init__(
@@ -142,11 +145,12 @@ class EnsembleTraining:
         members: Sequence[Member],
         split: DataSplit,
         *,
+        total_steps: int,
         batch_size: int = 100,
         device: torch.device | str = "cpu",
         registry: Registry | None = None,
     ) -> None:
-        self.members = members
+        self.members, self.total_steps, self.steps = members, total_steps, 0
         self.models, generators = [], []
         for member in members:
             with torch.random.fork_rng(devices=[]):
@@ -173,6 +177,8 @@ class EnsembleTraining:
 
     def step(self) -> None:
         """One step of every run."""
+        remaining = remaining_rate(self.steps, self.total_steps)
+        self.steps += 1
         x = torch.stack([batches.next().x for batches in self.batches], 1).flatten(0, 1)  # (B R, ...)
         for player, _, _ in self.optimisers:
             for stacked in player:
@@ -186,6 +192,8 @@ class EnsembleTraining:
                 stacked.grad.mul_(len(self.members))
                 for run, view in enumerate(views):
                     view[i].grad = stacked.grad[run]
+            for group, member in zip(optimiser.param_groups, self.members, strict=True):
+                group["lr"] = member.lr * (remaining if member.lr_decay else 1.0)
             optimiser.step()
 
     def run(self, run: int) -> ALI:

@@ -29,6 +29,7 @@ class TrainConfig:
         condition: make all three nets conditional on the dataset's labels or attributes.
         labels: how many training samples' classes the objective may see.
         epochs, steps: length; one of them is set, the other None.
+        lr_decay: let the learning rate fall to 0 over the run.
         ema: decay per step of the averaged weights that are saved as the model, None for the plain ones.
         seed: of everything random in the run.
         precision: float32; tf32 matrix products on a GPU; bf16 nets with losses in float32.
@@ -54,6 +55,7 @@ class TrainConfig:
     steps: int | None = None
     batch_size: int = 100
     lr: float = 1e-4
+    lr_decay: bool = False
     beta1: float = 0.5
     beta2: float = 0.999
     ema: float | None = None

@@ -16,6 +16,12 @@ from ali_plugin.training.ema import AveragedWeights
 from ali_plugin.training.graph import GraphedUpdate
 
 Update = Callable[[Batch], dict[str, Tensor]]
+LEVELS = 100  # of a learning rate that falls: a captured graph is made anew for each
+
+
+def remaining_rate(step: int, total_steps: int) -> float:
+    """The share of the learning rate at a step (from 0) where it falls over the run: from 1 down to 0.01."""
+    return 1 - LEVELS * step // total_steps / LEVELS
 
 
 class TrainingStep:

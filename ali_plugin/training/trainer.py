@@ -26,7 +26,7 @@ from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
 from ali_plugin.training.meter import Meter
-from ali_plugin.training.step import TrainingStep
+from ali_plugin.training.step import TrainingStep, remaining_rate
 from ali_registry import Objective, Registry, default_registry
 
 METRICS_NAME = "metrics.jsonl"
@@ -80,7 +80,7 @@ class Trainer:
         self._stopping = False
         self._stop_asked, self._saved_step = False, 0
         self._meter = Meter()
-        self.rewinds, self.learning_rate_factor = 0, 1.0
+        self.rewinds, self.learning_rate_factor, self._remaining_rate = 0, 1.0, 1.0
         self._shown: ALI | None = None
         self._random: list[Tensor] = []
         with self._own_randomness():
@@ -132,7 +132,7 @@ class Trainer:
         self._call("on_start")
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
-            self.training_step.game.schedule(self.step, self.total_steps)
+            self._schedule()
             self._meter.add(self.training_step(self.batches.next()))
             self.step += 1
             try:
@@ -146,6 +146,13 @@ class Trainer:
         self._call("on_end")
         rate = self.step * self.config.batch_size / max(self.seconds, 1e-9)
         return TrainResult(str(self.out), self.step, self.seconds, rate, self.step < self.total_steps)
+
+    def _schedule(self) -> None:
+        self.training_step.game.schedule(self.step, self.total_steps)
+        remaining = remaining_rate(self.step, self.total_steps) if self.config.lr_decay else 1.0
+        if remaining != self._remaining_rate:
+            self._remaining_rate = remaining
+            self._set_learning_rate(self.learning_rate_factor)
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
@@ -252,7 +259,7 @@ class Trainer:
 
     def _set_learning_rate(self, factor: float) -> None:
         self.learning_rate_factor = factor
-        self.training_step.set_learning_rate(self.config.lr * factor)
+        self.training_step.set_learning_rate(self.config.lr * factor * self._remaining_rate)
 
     def _continue(self) -> None:
         saved = checkpoint.found(self.out)

@@ -47,6 +47,7 @@ Examples:
 @click.option("--steps", type=int, help="Length, in steps.")
 @click.option("--batch-size", type=int, help="Samples per step. [default: the architecture's]")
 @click.option("--lr", type=float, help="Learning rate of Adam. [default: the architecture's]")
+@click.option("--lr-decay", is_flag=True, default=None, help="Let the learning rate fall to 0 over the run.")
 @click.option("--beta1", type=float, help="Adam's beta1. [default: the architecture's]")
 @click.option("--beta2", type=float, help="Adam's beta2. [default: the architecture's]")
 @click.option("--ema", type=float, help="Publish averaged weights with this decay per step.")
