@@ -13,7 +13,6 @@ from ali_plugin.tables import Activation, Row
 
 BATCH_NORM_MOMENTUM = 0.05  # population = 0.95 old + 0.05 batch, in PyTorch's sense (paper.md section 3)
 BATCH_NORM_EPSILON = 1e-4
-OPERATIONS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # of a row
 LEVELS = 1 << 16  # to which a dropout probability is rounded
 
 

@@ -8,10 +8,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ali_plugin.errors import PartMismatch
-from ali_plugin.layers import OPERATIONS, Layer
+from ali_plugin.layers import Layer
 from ali_plugin.posterior import DiagonalGaussian, Implicit, Posterior
 from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
 
@@ -40,10 +39,9 @@ def joined(layers: nn.Sequential, kinds: Sequence[Tensor]) -> Tensor:
     which only one kind's input asks for costs the work of that kind. Where there is no batch norm, all kinds'
     gradients are asked for in one backward, except that of the first operation's input.
     """
-    modules = [module for layer in layers for module in cast(Layer, layer)]
-    norms = [i for i, module in enumerate(modules) if isinstance(module, _BatchNorm)]
-    operations = [i + 1 for i, module in enumerate(modules) if isinstance(module, OPERATIONS)]
-    apart = (norms or operations or [0])[0]
+    named = [pair for layer in layers for pair in layer.named_children()]
+    names, modules = [name for name, _ in named], [module for _, module in named]
+    apart = names.index("norm") if "norm" in names else names.index("operation") + 1 if names else 0
     for module in modules[:apart]:
         kinds = [module(kind) for kind in kinds]
     together = torch.cat(list(kinds))

@@ -8,6 +8,7 @@ import random
 import resource
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,24 @@ def test_bench_counts_and_compares() -> None:
     assert result.fraction_of_matmul == pytest.approx(
         result.gflop_per_step * result.images_per_second / 20 / result.matmul_gflops, rel=1
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is Linux's")
+def test_memory_of_a_step_serves_the_next() -> None:
+    """The system clears every page that it hands out: a page fault for each 4 KiB."""
+    code = """
+import resource, torch
+from ali_plugin.devices import keep_freed_memory
+keep_freed_memory()
+for _ in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(10_000_000)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    faults = [int(line) for line in done.stdout.split()]
+    assert faults[0] > 5_000
+    assert max(faults[3:]) < 100
 
 
 @pytest.mark.parametrize(
