@@ -245,6 +245,11 @@ def _peak_resident() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def rounded(rate: float) -> str:
+    """A rate to three digits, and never with an exponent."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
 def as_json(result: BenchResult) -> dict[str, Any]:
     """The result for a file."""
     return asdict(result)

@@ -15,18 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from loader import loader
 
 from ali_plugin import atomic
 from ali_plugin.bench import as_json, bench, machine
-from ali_plugin.datasets.split import DataSplit
-from ali_plugin.model import ALI
-from ali_plugin.objectives.ali import ALIGame
-from ali_plugin.training.batches import Batches
-from ali_plugin.training.config import TrainConfig
-from ali_plugin.training.source import Resident, Streamed
-from ali_plugin.training.step import TrainingStep
 
 BUDGET = 540  # seconds for all of it
 MODES: dict[str, dict[str, Any]] = {
@@ -53,36 +46,6 @@ def steps(device: torch.device) -> list[dict[str, Any]]:
             made.append({"mode": mode, **result})
             print(json.dumps(made[-1]), flush=True)
     return made
-
-
-def loader(device: torch.device, count: int = 200) -> dict[str, float]:
-    """Milliseconds of a step on one batch that stays, on resident data, and on streamed data."""
-    with device:
-        model = ALI.from_architecture("cifar10-released").train()
-    config = TrainConfig(architecture="cifar10-released", dataset="-", steps=1, precision="bf16")
-    step = TrainingStep(ALIGame(model), config)
-    pictures = np.random.default_rng(0).integers(0, 256, (20_000, 3, 32, 32), dtype=np.uint8)
-    batches = Batches(DataSplit(pictures), 100, 0, device)
-    data = torch.from_numpy(pictures)
-    fixed = batches.next()
-
-    def milliseconds(source: Any) -> float:
-        if source is not None:
-            batches.source = source
-            batches.seek(0, 0)
-        start = time.perf_counter()
-        for _ in range(count):
-            step(fixed if source is None else batches.next())
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return 1000 * (time.perf_counter() - start) / count
-
-    milliseconds(None)
-    return {
-        "step": milliseconds(None),
-        "step_and_resident_data": milliseconds(Resident(data, device)),
-        "step_and_streamed_data": milliseconds(Streamed(data, device)),
-    }
 
 
 def main() -> None:

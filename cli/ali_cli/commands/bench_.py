@@ -56,12 +56,14 @@ def command(
     if as_json:
         print_json(figures)
         return
-    low, high = result.spread["images_per_second"]
-    textbook_low, textbook_high = result.spread["textbook_images_per_second"]
+
+    def with_range(rate: float, spread: tuple[float, float]) -> str:
+        return f"{bench.rounded(rate)} ({bench.rounded(spread[0])} to {bench.rounded(spread[1])})"
+
     mebi = 1 << 20
     rows = [
-        ("images/s", f"{result.images_per_second:.0f} ({low:.0f} to {high:.0f})",
-         f"{result.textbook_images_per_second:.0f} ({textbook_low:.0f} to {textbook_high:.0f})"),
+        ("images/s", with_range(result.images_per_second, result.spread["images_per_second"]),
+         with_range(result.textbook_images_per_second, result.spread["textbook_images_per_second"])),
         ("GFLOP per step", f"{result.gflop_per_step:.1f}", f"{result.textbook_gflop_per_step:.1f}"),
         ("peak memory, MiB", f"{result.peak_memory_bytes / mebi:.0f}",
          f"{result.textbook_peak_memory_bytes / mebi:.0f}"),
