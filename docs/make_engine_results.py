@@ -1,8 +1,9 @@
-"""Write docs/engine-results.md from the files in benchmarks/results: ``python docs/make_engine_results.py``."""
+"""Write docs/engine-results.md from benchmarks/results: ``python docs/make_engine_results.py``, or ``--check``."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -72,4 +73,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        sys.exit(None if PAGE.read_text() == page() else f"{PAGE} is stale; run this without --check")
     PAGE.write_text(page())

@@ -157,6 +157,6 @@ def test_bad_input(
     assert message in result.err
 
 
-def test_the_results_page_is_fresh() -> None:
-    script = Path(__file__).parent.parent / "docs" / "make_results.py"
-    subprocess.run([sys.executable, script, "--check"], check=True)
+@pytest.mark.parametrize("script", ["make_results.py", "make_engine_results.py"])
+def test_the_results_pages_are_fresh(script: str) -> None:
+    subprocess.run([sys.executable, Path(__file__).parent.parent / "docs" / script, "--check"], check=True)
