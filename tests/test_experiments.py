@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,12 +130,33 @@ def test_the_same_seed_gives_the_same_results(tmp_path: Path, ali: Ali) -> None:
     assert found[0] != found[2]
 
 
+def test_a_stopped_experiment_goes_on(tmp_path: Path, ali: Ali) -> None:
+    """What is trained is not trained again, the rest is: the results are those of one go."""
+    out = tmp_path / "out"
+    command = ("experiment", "mixture", "--steps", 3, "--runs", 2, "--out", out, "--json")
+    whole = json.loads(ali(*command).out)["rows"]
+    (out / "results.json").unlink()
+    shutil.rmtree(out / "runs" / "vae" / "checkpoints")  # stopped before its first
+    (out / "runs" / "study-ali-tuned.json").unlink()
+    kept = [*out.rglob("*study-*.json"), *out.rglob("checkpoints/*/*")]
+    assert len(kept) >= 5
+    times = [path.stat().st_mtime_ns for path in kept]
+    refused = ali(*command)
+    assert (refused.code, "go on with it by --resume" in refused.err) == (1, True)
+    again = json.loads(ali(*command, "--resume").out)["rows"]
+    for before, after in zip(whole, again, strict=True):
+        assert {**after["figures"], "training_seconds": 0} == {**before["figures"], "training_seconds": 0}
+    assert [path.stat().st_mtime_ns for path in kept] == times
+
+
 def test_a_training_has_a_length_in_time(tmp_path: Path, ali: Ali) -> None:
     out = tmp_path / "timed"
     done = ali("experiment", "conditional", "--minutes", 0.02, "--out", out, "--json")
     figures = json.loads(done.out)["rows"][0]["figures"]
     assert figures["steps"] >= 1
     assert 1.2 <= figures["training_seconds"] < 60
+    done = ali("experiment", "conditional", "--minutes", 0.02, "--out", out, "--json", "--resume")
+    assert json.loads(done.out)["rows"][0]["figures"]["steps"] == figures["steps"], "its time is over"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
+from ali_plugin import atomic
 from ali_plugin.datasets import load_split
 from ali_plugin.devices import resolve_device
 from ali_plugin.errors import OptionError
@@ -19,13 +21,14 @@ from ali_plugin.evaluation.modes import PAPER_SAMPLES, mode_counts
 from ali_plugin.experiments import published
 from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.figures import plots, save, scatter
-from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
+from ali_plugin.experiments.record import PICTURE_NAME, RUNS, Options, Result, Row
 from ali_plugin.experiments.training import Length, Trained, train
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Game
 from ali_plugin.objectives.gan import GANGame
 from ali_plugin.progress import track
+from ali_plugin.strict_json import read_object
 
 FULL, QUICK = (200_000, 10), (1000, 3)  # steps (200 epochs of 1,000) and runs of the study
 TUNED = Member(seed=0, lr=1.5e-3, lr_decay=True)  # of ten; at a constant rate, or below 1e-3, samples stay blurred
@@ -61,9 +64,9 @@ def mixture(options: Options) -> Result:
     _draw(models, options)
     random, tuned = random_members(runs, options.seed), [replace(TUNED, seed=options.seed + i) for i in range(runs)]
     studies = {
-        f"ALI, {runs} random settings": _study(ALIGame, random, length, options),
-        f"GAN, {runs} random settings": _study(GANGame, random, length, options),
-        f"ALI, {runs} seeds of the tuned setting": _study(ALIGame, tuned, length, options),
+        f"ALI, {runs} random settings": _study("ali-random", ALIGame, random, length, options),
+        f"GAN, {runs} random settings": _study("gan-random", GANGame, random, length, options),
+        f"ALI, {runs} seeds of the tuned setting": _study("ali-tuned", ALIGame, tuned, length, options),
     }
     rows += [_study_row(name, found) for name, found in studies.items()]
     return Result(
@@ -103,9 +106,21 @@ def _model_row(name: str, trained: Trained, options: Options) -> Row:
 
 
 def _study(
+    name: str, game: Callable[[ALI], Game], members: Sequence[Member], length: Length, options: Options
+) -> list[dict[str, float]]:
+    """Settings and mode counts of each run, kept in ``out/runs/study-NAME.json`` for an experiment that goes on."""
+    saved = options.out / RUNS / f"study-{name}.json"
+    asked = {"steps": length.steps, "members": [asdict(member) for member in members]}
+    if options.resume and saved.exists() and (kept := read_object(saved)).get("asked") == asked:
+        return cast(list[dict[str, float]], kept["found"])
+    found = _train_study(game, members, length, options)
+    atomic.write(saved, json.dumps({"asked": asked, "found": found}, indent=2) + "\n")
+    return found
+
+
+def _train_study(
     game: Callable[[ALI], Game], members: Sequence[Member], length: Length, options: Options
 ) -> list[dict[str, float]]:
-    """Settings and mode counts of each run."""
     split = load_split("mixture", "train", data_dir=None, data_shape=(2,), registry=options.registry)
     device = resolve_device(options.device)
     steps = length.steps or 0

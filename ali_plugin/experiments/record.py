@@ -34,12 +34,14 @@ class Options:
         steps, minutes: length of each training, one of them, in place of the experiment's own.
         runs: hyperparameter draws of the mixture's study.
         labels, label_sets: numbers of labelled samples, and random sets of each for the L2-SVM.
+        resume: go on with an experiment that was stopped, from what it has trained into ``out``.
     """
 
     out: Path
     command: str = ""
     seed: int = 0
     quick: bool = False
+    resume: bool = False
     steps: int | None = None
     minutes: float | None = None
     architecture: str | None = None
@@ -58,8 +60,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be positive")
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise FolderError(f"{str(self.out)!r} is in use; name a new folder with --out")
+        if self.out.exists() and not self.out.is_dir():
+            raise FolderError(f"{str(self.out)!r} is a file; name a folder with --out")
+        if not self.resume and self.out.exists() and any(self.out.iterdir()):
+            raise FolderError(f"{str(self.out)!r} is in use; go on with it by --resume, or name another --out")
 
 
 @dataclass(frozen=True)

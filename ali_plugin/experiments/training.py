@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
 from ali_plugin.experiments.record import RUNS, Options
 from ali_plugin.model import ALI
 from ali_plugin.progress import track
+from ali_plugin.training import checkpoint
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run import prepare
 from ali_plugin.training.trainer import Trainer
 
 ENDLESS = 10**9
+CHECKPOINT_EVERY = 1000  # steps: what a stopped experiment loses at most
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,13 @@ class Clock(Callback):
     def __init__(self, minutes: float) -> None:
         self.seconds = 60 * minutes
 
+    def on_start(self, trainer: Trainer) -> None:
+        self._look(trainer)
+
     def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        self._look(trainer)
+
+    def _look(self, trainer: Trainer) -> None:
         if trainer.seconds >= self.seconds:
             trainer.stop()
 
@@ -72,7 +81,7 @@ class Bar(Callback):
 
 
 def train(options: Options, name: str, length: Length, **choices: Any) -> Trained:
-    """Train into ``out/runs/NAME`` and load what is there.
+    """Train into ``out/runs/NAME``, or go on with what is there, and load the model.
 
     Args:
         choices: fields of ``TrainConfig`` beside those of the options.
@@ -90,12 +99,15 @@ def train(options: Options, name: str, length: Length, **choices: Any) -> Traine
         "device": options.device,
         "steps": ENDLESS if timed else length.steps,
         "sample_every": ENDLESS,
-        "checkpoint_every": ENDLESS,
+        "checkpoint_every": CHECKPOINT_EVERY,
         "log_every": 20,
         **choices,
     }
     callbacks: list[Callback] = [Clock(length.minutes)] if length.minutes is not None else [Bar(name)]
-    trainer = prepare(config, folder, callbacks=callbacks, registry=options.registry)
+    resume = options.resume and bool(checkpoint.found(folder))
+    if options.resume and not resume:
+        shutil.rmtree(folder, ignore_errors=True)  # stopped before its first checkpoint
+    trainer = prepare(config, folder, resume=resume, callbacks=callbacks, registry=options.registry)
     result = trainer.run()
     model = ALI.from_pretrained(folder, device=trainer.device, registry=options.registry)
     return Trained(model, result.steps, result.seconds)

@@ -29,6 +29,7 @@ Examples:
   ali experiment representation --quick
   ali experiment semi-supervised --labels 100 --labels 1000 --minutes 20
   ali experiment conditional --dataset fashion-mini --out runs/conditional
+  ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
 """
 )
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
@@ -39,6 +40,7 @@ Examples:
 @click.option("--runs", type=int, help="Runs in the study of the mixture. [default: 10, quick 3]")
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
 @click.option("--label-sets", type=int, help="Random sets of them for the L2-SVM. [default: 100, quick 5]")
+@click.option("--resume", is_flag=True, help="Go on with an experiment that was stopped.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: runs/experiment-NAME]")
 @data_options
 @seed_option
