@@ -29,7 +29,7 @@ from conftest import Ali
 MEMBERS = (
     Member(seed=1),
     Member(seed=2, lr=1e-3, beta1=0.8, init_std=0.05),
-    Member(seed=3, lr=5e-4, beta1=0.1, lr_decay=True),
+    Member(seed=3, lr=5e-4, lr_discriminator=2e-3, beta1=0.1, lr_decay=True),
 )
 
 
@@ -45,13 +45,14 @@ def test_an_ensemble_is_its_runs(game: type[Game]) -> None:
             model = ALI.from_architecture("mixture", arguments={kind: {"init_std": member.init_std} for kind in PARTS})
             batches = Batches(split, 32, member.seed, torch.device("cpu"))
             config = TrainConfig(
-                architecture="mixture", dataset="mixture", steps=4, lr=member.lr, beta1=member.beta1, seed=member.seed
-            )
+                architecture="mixture", dataset="mixture", steps=4, lr=member.lr,
+                lr_discriminator=member.lr_discriminator, beta1=member.beta1, seed=member.seed,
+            )  # fmt: skip
             start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             step = TrainingStep(game(model.train()), config)
             for t in range(4):
                 if member.lr_decay:
-                    step.set_learning_rate(member.lr * remaining_rate(t, 5))
+                    step.set_learning_rate(remaining_rate(t, 5))
                 step(batches.next())
         together = training.run(i).state_dict()
         for name, tensor in model.state_dict().items():

@@ -88,15 +88,17 @@ def test_continued_run_is_the_undisturbed_one_bit_for_bit(tmp_path: Path, choice
     assert steps == sorted(set(steps))
 
 
-def test_learning_rate_falls_over_the_run(tmp_path: Path) -> None:
+def test_learning_rates_fall_over_the_run(tmp_path: Path) -> None:
     rates = []
 
     class Watch(Callback):
         def on_log(self, trainer: Any, figures: dict[str, float]) -> None:
-            rates.append([optimiser.param_groups[0]["lr"] for optimiser in trainer.training_step.optimisers.values()])
+            rates.append({name: o.param_groups[0]["lr"] for name, o in trainer.training_step.optimisers.items()})
 
-    prepare(options(steps=10, lr=0.01, lr_decay=True, log_every=1), tmp_path / "run", callbacks=[Watch()]).run()
-    assert rates == [pytest.approx([0.01 * (10 - step) / 10] * 2) for step in range(10)]
+    choices = options(steps=10, lr=0.01, lr_discriminator=0.04, lr_decay=True, log_every=1)
+    prepare(choices, tmp_path / "run", callbacks=[Watch()]).run()
+    remaining = [(10 - step) / 10 for step in range(10)]
+    assert rates == [pytest.approx({"generator": 0.01 * r, "discriminator": 0.04 * r}) for r in remaining]
 
 
 class StopAt(Callback):

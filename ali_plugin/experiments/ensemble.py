@@ -22,6 +22,7 @@ from ali_plugin.model import ALI
 from ali_plugin.nets import TableEncoder
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.training.batches import Batches
+from ali_plugin.training.config import learning_rate
 from ali_plugin.training.step import remaining_rate
 from ali_registry import Registry
 
@@ -35,6 +36,7 @@ class Member:
     beta1: float = 0.5
     beta2: float = 0.999
     init_std: float = 0.02
+    lr_discriminator: float | None = None
     lr_decay: bool = False
 
 
@@ -164,15 +166,16 @@ class EnsembleTraining:
         self.ensemble = Ensemble(self.models, generators).to(device).train()
         self.game = game(self.ensemble)
         self.batches = [Batches(split, batch_size, member.seed, torch.device(device)) for member in members]
-        self.optimisers = [self._optimiser(player) for player in self.game.players().values()]
+        self.optimisers = [self._optimiser(name, player) for name, player in self.game.players().items()]
 
-    def _optimiser(self, player: Sequence[nn.Parameter]) -> tuple[Sequence[nn.Parameter], Any, list[Any]]:
+    def _optimiser(self, name: str, player: Sequence[nn.Parameter]) -> tuple[Sequence[nn.Parameter], Any, list[Any]]:
         """One Adam over views of the stacked parameters, with a group for each run."""
         views = [[nn.Parameter(stacked.detach()[run]) for stacked in player] for run in range(len(self.members))]
         groups = [
-            {"params": view, "lr": member.lr, "betas": (member.beta1, member.beta2)}
+            {"params": view, "initial_lr": learning_rate(name, member.lr, member.lr_discriminator),
+             "betas": (member.beta1, member.beta2)}
             for view, member in zip(views, self.members, strict=True)
-        ]
+        ]  # fmt: skip
         return player, torch.optim.Adam(groups, fused=True), views
 
     def step(self) -> None:
@@ -193,7 +196,7 @@ class EnsembleTraining:
                 for run, view in enumerate(views):
                     view[i].grad = stacked.grad[run]
             for group, member in zip(optimiser.param_groups, self.members, strict=True):
-                group["lr"] = member.lr * (remaining if member.lr_decay else 1.0)
+                group["lr"] = group["initial_lr"] * (remaining if member.lr_decay else 1.0)
             optimiser.step()
 
     def run(self, run: int) -> ALI:

@@ -29,7 +29,8 @@ class TrainConfig:
         condition: make all three nets conditional on the dataset's labels or attributes.
         labels: how many training samples' classes the objective may see.
         epochs, steps: length; one of them is set, the other None.
-        lr_decay: let the learning rate fall to 0 over the run.
+        lr_discriminator: the discriminator's learning rate where it is another (two time scales, Heusel et al., 2017).
+        lr_decay: let the learning rates fall to 0 over the run.
         ema: decay per step of the averaged weights that are saved as the model, None for the plain ones.
         seed: of everything random in the run.
         precision: float32; tf32 matrix products on a GPU; bf16 nets with losses in float32.
@@ -55,6 +56,7 @@ class TrainConfig:
     steps: int | None = None
     batch_size: int = 100
     lr: float = 1e-4
+    lr_discriminator: float | None = None
     lr_decay: bool = False
     beta1: float = 0.5
     beta2: float = 0.999
@@ -74,6 +76,7 @@ class TrainConfig:
         for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size", "labels"):
             _positive(name, getattr(self, name))
         _positive("lr", self.lr)
+        _positive("lr_discriminator", self.lr_discriminator)
         if (self.epochs is None) == (self.steps is None):
             raise OptionError("the length of a run is either --epochs or --steps, one of them")
         _positive("epochs", self.epochs)
@@ -89,6 +92,10 @@ class TrainConfig:
         if not 0 <= self.seed < 1 << 63:
             raise OptionError(f"--seed is {self.seed}, it has to be from 0 to 2^63 - 1")
 
+    def learning_rate(self, player: str) -> float:
+        """That of a game's player, by its name."""
+        return learning_rate(player, self.lr, self.lr_discriminator)
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
@@ -99,6 +106,11 @@ class TrainConfig:
             return cls(**read_object(path))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{path} is no training config of this version: {short(str(error))}") from error
+
+
+def learning_rate(player: str, lr: float, lr_discriminator: float | None) -> float:
+    """That of a player; a game may have several discriminators."""
+    return lr_discriminator if lr_discriminator is not None and player.endswith("discriminator") else lr
 
 
 def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:

@@ -28,7 +28,7 @@ class TrainingStep:
     """Simultaneous update of all players from one set of predictions (Algorithm 1)."""
 
     def __init__(self, game: Game, config: TrainConfig) -> None:
-        self.game = game
+        self.game, self.config = game, config
         self.device = next(game.model.parameters()).device
         self.half_precision = config.precision == "bf16"
         if config.cuda_graphs and self.device.type != "cuda":
@@ -39,7 +39,7 @@ class TrainingStep:
         self.optimisers = {
             name: torch.optim.Adam(
                 parameters,
-                lr=config.lr,
+                lr=config.learning_rate(name),
                 betas=(config.beta1, config.beta2),
                 fused=True,
                 capturable=config.cuda_graphs,
@@ -68,10 +68,10 @@ class TrainingStep:
             optimiser.step()
         return figures
 
-    def set_learning_rate(self, rate: float) -> None:
-        """Give every player this learning rate; a captured graph, which holds the old one, is made anew."""
-        for optimiser in self.optimisers.values():
+    def set_learning_rate(self, share: float) -> None:
+        """Give every player this share of its learning rate; a captured graph, which holds the old, is made anew."""
+        for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = share * self.config.learning_rate(name)
         if isinstance(self._update, GraphedUpdate):
             self._update = GraphedUpdate(self.update, self.device)

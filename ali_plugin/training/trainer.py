@@ -259,7 +259,7 @@ class Trainer:
 
     def _set_learning_rate(self, factor: float) -> None:
         self.learning_rate_factor = factor
-        self.training_step.set_learning_rate(self.config.lr * factor * self._remaining_rate)
+        self.training_step.set_learning_rate(factor * self._remaining_rate)
 
     def _continue(self) -> None:
         saved = checkpoint.found(self.out)
