@@ -260,7 +260,7 @@ def test_memory_of_a_step_serves_the_next() -> None:
 import resource, torch
 from ali_plugin.devices import keep_freed_memory
 keep_freed_memory()
-for _ in range(6):
+for _ in range(30):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(10_000_000)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -268,7 +268,7 @@ for _ in range(6):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     faults = [int(line) for line in done.stdout.split()]
     assert faults[0] > 5_000
-    assert max(faults[3:]) < 100
+    assert max(faults[-10:]) < 100
 
 
 @pytest.mark.parametrize(

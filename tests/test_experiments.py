@@ -91,7 +91,7 @@ def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypa
     done = ali(*words, *SHORT, "--json")
     assert done.code == 0, done.err
     name, printed = words[1], json.loads(done.out)
-    out = tmp_path / "runs" / (Path(words[-1]).name if "--out" in words else f"experiment-{name}")
+    out = tmp_path / "runs" / (Path(words[words.index("--out") + 1]).name if "--out" in words else f"experiment-{name}")
     assert printed == json.loads((out / "results.json").read_text())
     assert printed["command"].startswith(f"ali experiment {name}")
     assert printed["versions"].keys() >= {"ali-plugin", "torch", "python"}
@@ -101,7 +101,7 @@ def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypa
     assert row.keys() >= FIGURES[name]
     assert row["steps"] == 4
     assert (out / "figure.png").stat().st_size > 5000
-    models = list((out / "runs").iterdir())
+    models = [path for path in (out / "runs").iterdir() if path.is_dir()]
     assert models
     assert len(ALI.from_pretrained(models[0]).config.data_shape) in (1, 3)
     if name == "mixture":
