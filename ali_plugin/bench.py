@@ -29,6 +29,7 @@ from ali_registry import Architecture, default_registry
 
 Step = Callable[[Batch], Any]
 MATMUL_SIZE = {"cpu": 2048, "cuda": 8192}
+WARM_UP = {"cpu": 3, "cuda": 5, "mps": 2}  # steps, after which a CPU's allocator and a GPU's clock have settled
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,6 @@ def bench(
         repeats=repeats,
         machine=machine(),
     )
-
-
-WARM_UP = {"cpu": 3, "cuda": 5, "mps": 2}  # steps, after which a CPU's allocator and a GPU's clock have settled
 
 
 def machine() -> dict[str, str]:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ali_plugin.errors import DeviceError
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
+NO_LIMIT = 2**31 - 1
+
 
 def resolve_device(name: str) -> torch.device:
     """The device of a name: "auto" is the GPU where there is one, else the CPU.
@@ -34,10 +37,6 @@ def present() -> list[str]:
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return ["cpu", *gpus, *mps]
-
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
-NO_LIMIT = 2**31 - 1
 
 
 def keep_freed_memory() -> None:

@@ -150,6 +150,15 @@ def test_a_stopped_experiment_goes_on(tmp_path: Path, ali: Ali) -> None:
     assert [path.stat().st_mtime_ns for path in kept] == times
 
 
+def test_resume_leaves_other_folders_alone(tmp_path: Path, ali: Ali) -> None:
+    mine = tmp_path / "runs" / "vae" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    done = ali("experiment", "mixture", "--steps", 3, "--runs", 2, "--out", tmp_path, "--resume")
+    assert (done.code, "is no folder of the experiment 'mixture'" in done.err) == (1, True)
+    assert mine.read_text() == "mine"
+
+
 def test_a_training_has_a_length_in_time(tmp_path: Path, ali: Ali) -> None:
     out = tmp_path / "timed"
     done = ali("experiment", "conditional", "--minutes", 0.02, "--out", out, "--json")

@@ -57,10 +57,7 @@ def mixture(options: Options) -> Result:
     steps, runs = QUICK if options.quick else FULL
     length, runs = Length.of(options, steps, steps), options.runs or runs
     settings = {name: getattr(TUNED, name) for name in ("lr", "lr_discriminator", "lr_decay", "beta1", "beta2")}
-    models = {
-        name: train(options, name.lower().replace(", ", "-").replace(" ", "-"), length, **settings, **choices)
-        for name, choices in MODELS.items()
-    }
+    models = {name: train(options, name, length, **settings, **choices) for name, choices in MODELS.items()}
     rows = [_model_row(name, trained, options) for name, trained in models.items()]
     _draw(models, options)
     random, tuned = random_members(runs, options.seed), [replace(TUNED, seed=options.seed + i) for i in range(runs)]

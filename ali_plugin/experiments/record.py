@@ -16,10 +16,11 @@ import torch
 
 from ali_plugin import atomic
 from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.strict_json import read_object
 from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
 
-RESULTS_NAME, PICTURE_NAME, RUNS = "results.json", "figure.png", "runs"
+RESULTS_NAME, PICTURE_NAME, RUNS, BEGUN_NAME = "results.json", "figure.png", "runs", "experiment.json"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "torch-fidelity")
 
 
@@ -60,10 +61,6 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be positive")
-        if self.out.exists() and not self.out.is_dir():
-            raise FolderError(f"{str(self.out)!r} is a file; name a folder with --out")
-        if not self.resume and self.out.exists() and any(self.out.iterdir()):
-            raise FolderError(f"{str(self.out)!r} is in use; go on with it by --resume, or name another --out")
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,23 @@ class Result:
     def columns(self) -> list[str]:
         """Names of the figures of any row, in order."""
         return list(dict.fromkeys(name for row in self.rows for name in row.figures))
+
+
+def begin(experiment: str, options: Options) -> None:
+    """Mark the folder as this experiment's; going on elsewhere could take other people's runs for its own.
+
+    Raises:
+        FolderError: the folder is in use, or ``resume`` is asked for in one of something else.
+    """
+    out, mark, content = options.out, options.out / BEGUN_NAME, {"experiment": experiment}
+    if out.exists() and not out.is_dir():
+        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
+    used = out.exists() and any(path != mark for path in out.iterdir())  # the mark alone is of one that was refused
+    if used and not options.resume:
+        raise FolderError(f"{str(out)!r} is in use; go on with it by --resume, or name another --out")
+    if used and (not mark.exists() or read_object(mark) != content):
+        raise FolderError(f"{str(out)!r} is no folder of the experiment {experiment!r}; name its --out")
+    atomic.write(mark, json.dumps(content) + "\n")
 
 
 def write(result: Result, options: Options, started: float) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def representation(options: Options) -> Result:
     counts = options.labels or ((100,) if options.quick else LABELS)
     rows, grids = [], {}
     for name, choices in _models(options).items():
-        trained = train(options, name.lower().replace(" ", "-").replace(",", ""), length, **choices)
+        trained = train(options, name, length, **choices)
         rows.append(_row(name, trained, options, counts, sets))
         context = context_of(trained.model, options)
         grids[name] = [

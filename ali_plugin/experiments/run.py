@@ -10,13 +10,14 @@ from typing import Any, cast
 from ali_plugin.errors import OptionError
 from ali_plugin.evaluation.extras import need
 from ali_plugin.experiments import EXPERIMENTS
-from ali_plugin.experiments.record import Options, Result, write
+from ali_plugin.experiments.record import Options, Result, begin, write
 
 
 def run(name: str, options: Options) -> dict[str, Any]:
     """Run it, write results.json and the picture into ``options.out``, return the content of results.json.
 
     Raises:
+        FolderError: ``options.out`` is in use, or with ``resume`` of something else.
         OptionError: there is no such experiment, or it does not have an option.
         MissingExtra: a package that draws or measures is not installed.
         ALIError: see the experiments.
@@ -27,5 +28,6 @@ def run(name: str, options: Options) -> dict[str, Any]:
         need(package, "an experiment")
     module, _, attribute = EXPERIMENTS[name].partition(":")
     experiment = cast(Callable[[Options], Result], getattr(importlib.import_module(module), attribute))
+    begin(name, options)
     started = time.perf_counter()
     return write(experiment(options), options, started)

@@ -89,7 +89,7 @@ def train(options: Options, name: str, length: Length, **choices: Any) -> Traine
     Raises:
         ALIError: see ``ali_plugin.training.run.prepare``.
     """
-    folder = options.out / RUNS / name
+    folder = options.out / RUNS / name.lower().replace(",", "").replace(" ", "-")
     timed = length.minutes is not None
     config = {
         "architecture": options.architecture,
