@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ali_plugin import atomic
 from ali_plugin.evaluation.extras import need
 
 Points = NDArray[np.float32]
+TITLE_WIDTH = 55  # characters over a grid of pictures
 
 
 def plots(rows: int, columns: int, width: float = 3.0) -> tuple[Any, Any]:
@@ -60,6 +62,6 @@ def picture_grids(grids: Mapping[str, Sequence[tuple[str, NDArray[np.float32]]]]
             down, across, channels, height, width = pictures.shape
             grid = pictures.transpose(0, 3, 1, 4, 2).reshape(down * height, across * width, channels)
             axis.imshow(grid.squeeze(-1) if channels == 1 else grid, cmap="gray", vmin=0, vmax=1)
-            axis.set_title(title, fontsize=9)
+            axis.set_title(fill(title, TITLE_WIDTH), fontsize=9)
         line[0].set_ylabel(name)
     save(figure, path)
