@@ -20,10 +20,10 @@ INTRODUCTION = """# Results of the experiments
 Made by `python docs/make_results.py` from the files in `benchmarks/results`; not edited by hand. What the
 figures mean is in [evaluation.md](evaluation.md).
 
-Every table gives the command that made it, and the steps and seconds of each training. These runs had two CPU cores
-and minutes where the recipes take hours: they show where the models stand after the same time, not how far they get.
-Without `--steps` and `--minutes` the same commands run longer, the mixture for the published length; they take a GPU
-where there is one.
+Every table gives the command that made it, and the steps and seconds of each training. These runs had one or two CPU
+cores and minutes where the recipes take hours: they show where the models stand after the same time, not how far they
+get. Without `--steps` and `--minutes` the same commands run longer, the mixture for the published length; they take a
+GPU where there is one.
 """
 
 
