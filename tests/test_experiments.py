@@ -32,6 +32,7 @@ MEMBERS = (
     Member(seed=1),
     Member(seed=2, lr=1e-3, beta1=0.8, init_std=0.05),
     Member(seed=3, lr=5e-4, lr_discriminator=2e-3, beta1=0.1, lr_decay=True),
+    Member(seed=4, lr=1e-3, ema=0.5),
 )
 
 
@@ -48,7 +49,7 @@ def test_an_ensemble_is_its_runs(game: type[Game]) -> None:
             batches = Batches(split, 32, member.seed, torch.device("cpu"))
             config = TrainConfig(
                 architecture="mixture", dataset="mixture", steps=4, lr=member.lr,
-                lr_discriminator=member.lr_discriminator, beta1=member.beta1, seed=member.seed,
+                lr_discriminator=member.lr_discriminator, beta1=member.beta1, ema=member.ema, seed=member.seed,
             )  # fmt: skip
             start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             step = TrainingStep(game(model.train()), config)
@@ -57,7 +58,8 @@ def test_an_ensemble_is_its_runs(game: type[Game]) -> None:
                     step.set_learning_rate(remaining_rate(t, 5))
                 step(batches.next())
         together = training.run(i).state_dict()
-        for name, tensor in model.state_dict().items():
+        alone = step.average.weights if step.average else model.state_dict()
+        for name, tensor in alone.items():
             # Rounding moves a weight whose gradient is all but zero by as much as others, so weights are not
             # compared one by one.
             moved = (tensor - start[name]).float().norm()

@@ -7,6 +7,7 @@ run r is the run that ``ali train`` makes of its settings: its own data order, n
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from ali_plugin.nets import TableEncoder
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.config import learning_rate
+from ali_plugin.training.ema import AveragedWeights
 from ali_plugin.training.step import remaining_rate
 from ali_registry import Registry
 
@@ -38,6 +40,7 @@ class Member:
     init_std: float = 0.02
     lr_discriminator: float | None = None
     lr_decay: bool = False
+    ema: float | None = None
 
 
 class StackedNet(nn.Module):
@@ -164,9 +167,23 @@ class EnsembleTraining:
                 generator.set_state(torch.get_rng_state())
                 generators.append(generator)
         self.ensemble = Ensemble(self.models, generators).to(device).train()
+        for run, model in enumerate(self.models):
+            self._share(run, model)
         self.game = game(self.ensemble)
         self.batches = [Batches(split, batch_size, member.seed, torch.device(device)) for member in members]
         self.optimisers = [self._optimiser(name, player) for name, player in self.game.players().items()]
+        self.averages = [
+            None if member.ema is None else AveragedWeights(model, member.ema)
+            for model, member in zip(self.models, members, strict=True)
+        ]
+
+    def _share(self, run: int, model: ALI) -> None:
+        """Put a run's part of the stacked weights in the place of its model's own."""
+        for kind in PARTS:
+            part = self.ensemble.part(kind)
+            assert isinstance(part, StackedNet)
+            state = {name.removeprefix("encoder."): tensor for name, tensor in part.run_state(run).items()}
+            model.part(kind).load_state_dict(state, assign=True)
 
     def _optimiser(self, name: str, player: Sequence[nn.Parameter]) -> tuple[Sequence[nn.Parameter], Any, list[Any]]:
         """One Adam over views of the stacked parameters, with a group for each run."""
@@ -198,13 +215,13 @@ class EnsembleTraining:
             for group, member in zip(optimiser.param_groups, self.members, strict=True):
                 group["lr"] = group["initial_lr"] * (remaining if member.lr_decay else 1.0)
             optimiser.step()
+        for average in self.averages:
+            if average is not None:
+                average.update()
 
     def run(self, run: int) -> ALI:
-        """The model of one run, in eval mode."""
-        model = self.models[run]
-        for kind in PARTS:
-            part = self.ensemble.part(kind)
-            assert isinstance(part, StackedNet)
-            state = {name.removeprefix("encoder."): tensor for name, tensor in part.run_state(run).items()}
-            model.part(kind).load_state_dict(state)
+        """The model of one run, in eval mode, on the CPU; with averaged weights where the run has them."""
+        model = copy.deepcopy(self.models[run]).cpu()
+        if (average := self.averages[run]) is not None:
+            model.load_state_dict(average.weights)
         return model.eval()
