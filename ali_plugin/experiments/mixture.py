@@ -80,7 +80,7 @@ def _model_row(name: str, trained: Trained, options: Options) -> Row:
 def _notes(steps: int) -> list[str]:
     notes = ["High quality: within 3 sigma. Counts are of 25 modes; means over the runs of a study."]
     if steps < FULL[0]:
-        notes.append(f"Trained for {steps:,} of the published {FULL[0]:,} steps, so the figures fall short of it.")
+        notes.append(f"Trained for {steps:,} of the published {FULL[0]:,} steps.")
     return notes
 
 
