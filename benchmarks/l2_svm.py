@@ -10,16 +10,16 @@ import json
 import os
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from ali_plugin import ALI, atomic
+from ali_plugin.bench import machine
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.features import encoder_features, standardise
 from ali_plugin.evaluation.linear import L2SVM
 
-LABELS, SETS = 1000, 100
+LABELS, SETS, SEED = 1000, 100, 0
 
 
 def main(model: str, data_dir: str, out: str | None = None) -> None:
@@ -28,19 +28,19 @@ def main(model: str, data_dir: str, out: str | None = None) -> None:
     train, test = encoder_features(context, "train"), encoder_features(context, "test")
     standardise(train, test)
     features = time.process_time() - processor
-    svm = L2SVM(train, context.class_labels("train"), LABELS, seed=0)
+    svm = L2SVM(train, context.class_labels("train"), LABELS, seed=SEED)
     figures = svm.figures(SETS, test, context.class_labels("test"))
     found = {
-        "benchmark": "l2-svm",
+        "command": "python benchmarks/l2_svm.py MODEL DATA_DIR",
         "labels": LABELS,
         "sets": SETS,
         "feature_size": train.shape[1],
         "processor_seconds": round(time.process_time() - processor, 1),
         "processor_seconds_of_features": round(features, 1),
         "wall_seconds": round(time.perf_counter() - wall, 1),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
         **figures,
+        "seed": SEED,
+        "machine": machine() | {"cores": str(os.cpu_count()), "scikit-learn": version("scikit-learn")},
     }
     print(json.dumps(found, indent=2))
     if out:

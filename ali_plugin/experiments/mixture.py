@@ -23,7 +23,7 @@ from ali_plugin.objectives.gan import GANGame
 
 FULL, QUICK = (200_000, 10), (1000, 3)  # steps (200 epochs of 1,000) and runs of the study
 # By runs of 12,000 steps from two seeds: a discriminator five times as fast as the generator keeps all modes, ten times
-# as fast it drops a third of them, as fast it gets nowhere in that time; falling rates sharpen less than averaged
+# as fast it drops a third of them, as fast it gets nowhere in 8,000 steps; falling rates sharpen less than averaged
 # weights at constant ones, and larger initial weights lose modes.
 TUNED = Member(seed=0, lr=1e-4, lr_discriminator=5e-4, ema=0.999)
 MODELS: dict[str, dict[str, Any]] = {

@@ -75,7 +75,7 @@ def study_row(name: str, found: Sequence[Mapping[str, float]]) -> Row:
 def _trained(game: Callable[[ALI], Game], members: Sequence[Member], steps: int, options: Options) -> list[ALI]:
     """The members' models: one ensemble on a GPU, on a CPU one for each core.
 
-    Matrix products as small as these gain nothing from a second core: four runs on two cores take 80 ms a step as one
+    Matrix products as small as these gain little from a second core: four runs on two cores take 80 ms a step as one
     ensemble, 50 ms as two.
     """
     split = load_split("mixture", "train", data_dir=None, data_shape=(2,), registry=options.registry)
