@@ -173,7 +173,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
     if isinstance(error, LocalEntryNotFoundError):
         if isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, OfflineModeIsEnabled):
-            return f"{_explain(error.__cause__, repo_id, revision)}; nor is it complete in the cache"
+            return f"{_explain(error.__cause__, repo_id, revision)}; nor is it complete in the cache, nor a folder here"
         return f"{repo_id!r}{_at(revision)} is not complete in the cache, and the Hub is not asked"
     if isinstance(error, GatedRepoError):
         return f"access to {repo_id!r} is restricted: ask for it on its page, then log in with `hf auth login`"
