@@ -66,10 +66,10 @@ def test_complete_set_from_its_own_files(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_missing_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
-        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
+        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nTried http://mirror, got:\nno route\n")
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", unreachable)
-    with pytest.raises(ALIError, match=r"put train-images-idx3-ubyte.*FashionMNIST/raw.*--data-dir"):
+    with pytest.raises(ALIError, match=r"ubyte.gz\); put train-images-idx3-ubyte.*FashionMNIST/raw.*--data-dir"):
         load("fashion-mnist", "train", tmp_path)
 
 

@@ -35,9 +35,9 @@ def found(name: str, make: Callable[..., Any], root: Path, advice: str, **option
     except ModuleNotFoundError as error:
         raise MissingExtra(f"dataset {name!r} needs {error.name}: pip install 'ali-plugin[data]'") from error
     except Exception as error:  # torchvision raises what its parsers meet: ValueError, AssertionError, ...
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":")
         raise DataError(
-            f"{name} cannot be read or downloaded ({lines[0]}); put {advice}, or name another folder with --data-dir"
+            f"{name} cannot be read or downloaded ({what}); put {advice}, or name another folder with --data-dir"
         ) from error
 
 
