@@ -51,9 +51,7 @@ def representation(options: Options) -> Result:
             "minutes": length.minutes,
             "label_sets": sets,
         },
-        notes=[
-            "Errors and accuracies are shares. The published figures are of other data; they show the protocol's scale."
-        ],
+        notes=["Errors and accuracies are shares. Published figures of other data show the protocol's scale only."],
     )
 
 

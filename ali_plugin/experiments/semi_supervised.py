@@ -45,7 +45,7 @@ def semi_supervised(options: Options) -> Result:
             "minutes": length.minutes,
             "labels": list(counts),
         },
-        notes=["One run and one label set each. The published figures are of other data and convolutional nets."],
+        notes=["One run and one label set each. Published figures of other data or nets show the scale only."],
     )
 
 
