@@ -173,14 +173,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
     if isinstance(error, LocalEntryNotFoundError):
         if isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, OfflineModeIsEnabled):
-            return f"{_explain(error.__cause__, repo_id, revision)}; nor is it complete in the cache, nor a folder here"
-        return f"{repo_id!r}{_at(revision)} is not complete in the cache, and the Hub is not asked"
+            why = _explain(error.__cause__, repo_id, revision)
+            return f"{why}; nor is it complete in the cache{_no_folder(repo_id)}"
+        return f"{repo_id!r}{_at(revision)} is not complete in the cache{_no_folder(repo_id)}, and the Hub is not asked"
     if isinstance(error, GatedRepoError):
         return f"access to {repo_id!r} is restricted: ask for it on its page, then log in with `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
         return (
-            f"there is no model {repo_id!r} on the Hub, or it is private (and no folder of that name here); check "
-            "the name, or log in with `hf auth login` or HF_TOKEN"
+            f"there is no model {repo_id!r} on the Hub, or it is private{_no_folder(repo_id)}; check the name, or log "
+            "in with `hf auth login` or HF_TOKEN"
         )
     if isinstance(error, RevisionNotFoundError):
         return f"{repo_id!r} has no revision {revision or 'main'!r}"
@@ -191,6 +192,11 @@ def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no room on the disk for {repo_id!r} ({error.strerror}); what came so far is not used"
     return f"the transfer of {repo_id!r} broke off ({type(error).__name__}: {_line(error)}); run it again"
+
+
+def _no_folder(repo_id: str) -> str:
+    """A run folder's name that is mistyped is read as a repository's: say that no such folder is there either."""
+    return "" if Path(repo_id).is_dir() else " (and no folder of that name here)"
 
 
 def _explain_status(error: HfHubHTTPError, repo_id: str) -> str:

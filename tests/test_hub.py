@@ -22,7 +22,7 @@ from hub.actions import call, commits, create, download, files, put, refs
 from hub.client import TESTS, Client
 from hub.faults import Fault
 from hub.fixtures import LocalHub, RawFile
-from hub_tasks import ali, load, publish, refusal, run_snippet
+from hub_tasks import ali, ali_in, load, publish, refusal, run_snippet
 
 pytestmark = pytest.mark.usefixtures("hub")  # an empty Hub without faults for every test
 REPO = "alice/model"
@@ -200,6 +200,22 @@ def test_fifty_megabytes(hub: LocalHub, writer: Client, anybody: Client, tmp_pat
     assert writer(ali, "push", tmp_path / "big", REPO).code == 0
     hub.inject(Fault("cut", "^/_storage/", method="GET", nth=(1,), at=30 << 20))
     assert anybody(load, REPO, cache_dir=tmp_path / "cache") == load(tmp_path / "big")
+
+
+def test_a_mistyped_run_folder_looks_like_a_repository(hub: LocalHub, anybody: Client, tmp_path: Path) -> None:
+    offline = hub.client(tmp_path / "offline", HF_HUB_OFFLINE="1")
+    alone = hub.client(tmp_path / "alone", HF_ENDPOINT="http://127.0.0.1:9")  # where nobody answers
+    clients = {"there is no model": anybody, "the Hub is not asked": offline, "nor is it complete in the cache": alone}
+    said = {text: said_of_nothing(client, tmp_path) for text, client in clients.items()}
+    assert {text: text in err for text, err in said.items()} == dict.fromkeys(clients, True)
+    assert {"and no folder of that name here" in err for err in said.values()} == {True}
+    (tmp_path / "runs" / "fashon").mkdir(parents=True)  # pull asks for the repository all the same
+    assert {"no folder" in said_of_nothing(client, tmp_path) for client in clients.values()} == {False}
+
+
+def said_of_nothing(client: Client, folder: Path) -> str:
+    """What is said of a repository that is nowhere."""
+    return client(ali_in, folder, ["pull", "runs/fashon", "--out", "pulled"])[0].err
 
 
 def test_a_hub_id_wherever_a_model_is_expected(writer: Client, run: Path, tmp_path: Path) -> None:
