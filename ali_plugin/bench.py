@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ali_plugin.devices import keep_freed_memory
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
+from ali_plugin.support.devices import keep_freed_memory
 from ali_plugin.training.config import Precision, TrainConfig
 from ali_plugin.training.step import TrainingStep
 from ali_plugin.training.textbook import TextbookStep

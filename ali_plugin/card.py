@@ -11,13 +11,14 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ali_plugin import atomic, model_folder, pipeline_folder
+from ali_plugin import model_folder, pipeline_folder
 from ali_plugin.config import ModelConfig
 from ali_plugin.errors import CardError
 from ali_plugin.evaluation import record
 from ali_plugin.evaluation.record import Figure
 from ali_plugin.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
-from ali_plugin.strict_json import read_text, short
+from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import read_text, short
 from ali_plugin.training.record import TrainingRecord
 from ali_registry import Architecture, Dataset, Registry, UnknownName, default_registry
 

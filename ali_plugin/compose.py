@@ -10,7 +10,7 @@ from torch import nn
 
 from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion
 from ali_plugin.errors import ALIError, ConfigError, PartMismatch
-from ali_plugin.strict_json import short
+from ali_plugin.support.strict_json import short
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, Registry, default_registry
 
 KINDS: dict[str, type[Part]] = {"encoder": Encoder, "decoder": Decoder, "discriminator": Discriminator}

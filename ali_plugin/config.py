@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ali_plugin.errors import ConfigError
-from ali_plugin.strict_json import parse_object, read_object, short
+from ali_plugin.support.strict_json import parse_object, read_object, short
 from ali_plugin.version import __version__
 
 PARTS = ("encoder", "decoder", "discriminator")

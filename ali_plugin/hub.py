@@ -24,10 +24,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ali_plugin import atomic
 from ali_plugin.errors import ALIError, FolderError, HubError, OptionError
 from ali_plugin.model_folder import FILES, files_of, read_config, required
-from ali_plugin.strict_json import short
+from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import short
 from ali_plugin.version import __version__
 
 LIBRARY = "ali-plugin"  # how the client introduces itself to the Hub

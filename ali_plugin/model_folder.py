@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ali_plugin import atomic, pipeline_folder, weights
+from ali_plugin import pipeline_folder, weights
 from ali_plugin.compose import build_parts
 from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.support import atomic
 from ali_registry import Registry, UnknownName, default_registry
 
 if TYPE_CHECKING:

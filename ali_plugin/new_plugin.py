@@ -10,8 +10,8 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from ali_plugin import atomic
 from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.support import atomic
 from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
 

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from ali_plugin import atomic
 from ali_plugin.errors import OptionError, PartMismatch
+from ali_plugin.support import atomic
 
 MAX_PICTURES = 4096
 PIXELS, EXTENT = 400, 5.0  # of a picture of points: width, and the smallest range it shows

@@ -15,7 +15,7 @@ from typing import Any
 from ali_plugin.compose import join, without
 from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import ConfigError
-from ali_plugin.strict_json import read_object, short
+from ali_plugin.support.strict_json import read_object, short
 
 INDEX_NAME = "model_index.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"

@@ -9,11 +9,12 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import ModelInfo
 
-from ali_plugin import atomic, card, model_folder
+from ali_plugin import card, model_folder
 from ali_plugin.errors import HubError
 from ali_plugin.hub import LIBRARY, split_id, talking
 from ali_plugin.model_folder import CARD_NAME, FILES
-from ali_plugin.strict_json import read_text
+from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import read_text
 from ali_plugin.version import __version__
 from ali_registry import Registry
 

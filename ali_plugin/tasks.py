@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ali_plugin import atomic, card, conditions, hub, layouts, model_folder
-from ali_plugin.devices import resolve_device
+from ali_plugin import card, conditions, hub, layouts, model_folder
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
 from ali_plugin.pictures import save_picture
+from ali_plugin.support import atomic
+from ali_plugin.support.devices import resolve_device
 
 CHUNK = 250
 

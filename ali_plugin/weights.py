@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ali_plugin.errors import WeightsError
-from ali_plugin.strict_json import short
+from ali_plugin.support.strict_json import short
 
 MAX_HEADER_BYTES = 16 << 20
 FLOATING = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

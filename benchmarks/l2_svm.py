@@ -13,11 +13,12 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from ali_plugin import ALI, atomic
+from ali_plugin import ALI
 from ali_plugin.bench import machine
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.features import encoder_features, standardise
 from ali_plugin.evaluation.linear import L2SVM
+from ali_plugin.support import atomic
 
 LABELS, SETS, SEED = 1000, 100, 0
 

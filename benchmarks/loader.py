@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ali_plugin import atomic
 from ali_plugin.bench import machine
 from ali_plugin.datasets.split import DataSplit
-from ali_plugin.devices import keep_freed_memory
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
+from ali_plugin.support import atomic
+from ali_plugin.support.devices import keep_freed_memory
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.source import Resident, Streamed

@@ -258,7 +258,7 @@ def test_memory_of_a_step_serves_the_next() -> None:
     """The system clears every page that it hands out: a page fault for each 4 KiB."""
     code = """
 import resource, torch
-from ali_plugin.devices import keep_freed_memory
+from ali_plugin.support.devices import keep_freed_memory
 keep_freed_memory()
 for _ in range(30):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

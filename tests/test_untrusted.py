@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ali_plugin import ALI, ALIError
-from ali_plugin.strict_json import MAX_DEPTH, parse
+from ali_plugin.support.strict_json import MAX_DEPTH, parse
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # The limit is far above what an example takes (some 20 ms), and far below a loop or a download that hangs.

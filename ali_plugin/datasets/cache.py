@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ali_plugin import atomic
 from ali_plugin.datasets.images import read_image
 from ali_plugin.errors import DataError
-from ali_plugin.progress import track
+from ali_plugin.support import atomic
+from ali_plugin.support.progress import track
 
 PICTURES, MANIFEST = "pictures.bin", "manifest.json"
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)

@@ -19,7 +19,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ali_plugin import atomic, conditions, model_folder, pipeline_folder, weights
+from ali_plugin import conditions, model_folder, pipeline_folder, weights
 from ali_plugin.compose import KINDS, build_parts, origins
 from ali_plugin.conditions import Labels
 from ali_plugin.config import CONFIG_NAME, SCHEMA_VERSION, ModelConfig
@@ -27,6 +27,7 @@ from ali_plugin.diffusers.distribution import LatentDistribution
 from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI, pair_logit
+from ali_plugin.support import atomic
 from ali_plugin.version import __version__
 from ali_registry import default_registry
 

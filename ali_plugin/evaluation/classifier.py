@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from ali_plugin import atomic
 from ali_plugin.datasets.cache import cache_root
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import DataError
-from ali_plugin.progress import track
+from ali_plugin.support import atomic
+from ali_plugin.support.progress import track
 from ali_plugin.training.batches import to_unit
 
 FEATURES, BATCH, RATE = 256, 100, 1e-3

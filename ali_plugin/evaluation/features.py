@@ -15,7 +15,7 @@ from ali_plugin.datasets.split import Split
 from ali_plugin.errors import PartMismatch
 from ali_plugin.evaluation.context import Context
 from ali_plugin.model import ALI
-from ali_plugin.progress import track
+from ali_plugin.support.progress import track
 
 LAYERS = 3
 CHUNK = 2000

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ali_plugin import atomic
 from ali_plugin.datasets.cache import cache_root
 from ali_plugin.datasets.split import Split
 from ali_plugin.errors import DataError, OptionError
@@ -18,7 +17,8 @@ from ali_plugin.evaluation.classifier import fingerprint
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.extractors import Extractor, load_extractor
 from ali_plugin.evaluation.neighbours import fidelity_and_diversity
-from ali_plugin.progress import track
+from ali_plugin.support import atomic
+from ali_plugin.support.progress import track
 
 SMALLEST = 100  # samples on a side
 COMPARED = 5000  # samples on a side for precision, recall, density and coverage

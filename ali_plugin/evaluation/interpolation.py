@@ -10,7 +10,7 @@ from torch import Tensor
 from ali_plugin.conditions import from_labels
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.context import Context
-from ali_plugin.progress import track
+from ali_plugin.support.progress import track
 from ali_plugin.training.batches import to_unit
 
 PATHS, STEPS, AT_ONCE = 250, 16, 10

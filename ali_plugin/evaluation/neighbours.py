@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.progress import track
+from ali_plugin.support.progress import track
 
 ROWS = 2000  # of both sides in memory at once
 Rows = Tensor | NDArray[np.float32]

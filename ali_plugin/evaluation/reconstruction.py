@@ -8,7 +8,7 @@ import torch
 
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.ssim import ssim
-from ali_plugin.progress import track
+from ali_plugin.support.progress import track
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ali_plugin import atomic
 from ali_plugin.errors import ConfigError
 from ali_plugin.model_folder import EVALUATION_NAME
-from ali_plugin.strict_json import parse, read_text
+from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import parse, read_text
 from ali_registry import Metric, Registry
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from ali_plugin import atomic
 from ali_plugin.errors import FolderError, OptionError
-from ali_plugin.strict_json import read_object
+from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import read_object
 from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
 

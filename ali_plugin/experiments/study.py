@@ -12,16 +12,16 @@ from typing import cast
 import numpy as np
 import torch
 
-from ali_plugin import atomic
 from ali_plugin.datasets import load_split
-from ali_plugin.devices import resolve_device
 from ali_plugin.evaluation.modes import PAPER_SAMPLES, mode_counts
 from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.record import RUNS, Options, Row
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
-from ali_plugin.progress import track
-from ali_plugin.strict_json import read_object
+from ali_plugin.support import atomic
+from ali_plugin.support.devices import resolve_device
+from ali_plugin.support.progress import track
+from ali_plugin.support.strict_json import read_object
 
 FIGURES = ("modes", "high_quality", "reverse_kl", "modes_by_responsibility")
 WITH_DEVIATION = ("modes", "modes_by_responsibility")  # as published

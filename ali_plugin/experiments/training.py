@@ -8,7 +8,7 @@ from typing import Any
 
 from ali_plugin.experiments.record import RUNS, Options
 from ali_plugin.model import ALI
-from ali_plugin.progress import track
+from ali_plugin.support.progress import track
 from ali_plugin.training import checkpoint
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run import prepare

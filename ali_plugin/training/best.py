@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ali_plugin import atomic, conditions, model_folder
+from ali_plugin import conditions, model_folder
 from ali_plugin.datasets.split import DataSplit
+from ali_plugin.support import atomic
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.trainer import Trainer

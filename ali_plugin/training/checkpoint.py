@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ali_plugin import atomic
-from ali_plugin.devices import random_states, restore_random_states
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
-from ali_plugin.strict_json import read_object
+from ali_plugin.support import atomic
+from ali_plugin.support.devices import random_states, restore_random_states
+from ali_plugin.support.strict_json import read_object
 from ali_plugin.training import distributed
 from ali_plugin.training.step import TrainingStep
 

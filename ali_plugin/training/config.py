@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ali_plugin.errors import ConfigError, OptionError
-from ali_plugin.strict_json import read_object, short
+from ali_plugin.support.strict_json import read_object, short
 from ali_registry import Architecture, Registry
 
 Precision = Literal["float32", "tf32", "bf16"]

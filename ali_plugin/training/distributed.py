@@ -17,8 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ali_plugin.devices import resolve_device
 from ali_plugin.errors import ProcessesFailed
+from ali_plugin.support.devices import resolve_device
 
 MAX_RESTARTS = 3
 

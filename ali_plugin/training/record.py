@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ali_plugin import atomic
 from ali_plugin.errors import ConfigError
 from ali_plugin.model_folder import TRAINING_NAME
-from ali_plugin.strict_json import read_object
+from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import read_object
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.version import __version__
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from ali_plugin.devices import resolve_device
 from ali_plugin.errors import FolderError
+from ali_plugin.support.devices import resolve_device
 from ali_plugin.training.assemble import build_model, load_data, refuse_used
 from ali_plugin.training.batches import count_batches, share, to_unit
 from ali_plugin.training.best import BestModel

@@ -14,12 +14,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin import atomic, model_folder
+from ali_plugin import model_folder
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.devices import keep_freed_memory, precision, random_states, resolve_device, restore_random_states
 from ali_plugin.errors import ALIError, CallbackFailed, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
+from ali_plugin.support import atomic
+from ali_plugin.support.devices import (
+    keep_freed_memory,
+    precision,
+    random_states,
+    resolve_device,
+    restore_random_states,
+)
 from ali_plugin.training import checkpoint, distributed
 from ali_plugin.training.assemble import build_model, initialise_output, load_data, refuse_used
 from ali_plugin.training.batches import Batches

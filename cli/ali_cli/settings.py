@@ -106,7 +106,7 @@ def note(text: str) -> None:
 
 def hide_progress_if_quiet() -> None:
     """Show no bars with -q."""
-    from ali_plugin import progress
+    from ali_plugin.support import progress
 
     progress.enabled.set(settings().verbosity >= 0)
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ali_registry.text import printable
+
 
 class ALIError(Exception):
-    """Base of every exception that the library raises on purpose. Its text is one readable line."""
+    """Base of every exception that the library raises on purpose.
+
+    Its text is one readable line, whatever was quoted in it: see ``ali_registry.text``.
+    """
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(printable(text))
 
 
 class UnknownName(ALIError):

@@ -37,8 +37,9 @@ def command(
     """Measure the training step against the textbook alternating step, with the work counted."""
     import json
 
-    from ali_plugin import atomic, bench
-    from ali_plugin.devices import resolve_device
+    from ali_plugin import bench
+    from ali_plugin.support import atomic
+    from ali_plugin.support.devices import resolve_device
 
     result = bench.bench(
         architecture,
