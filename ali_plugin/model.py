@@ -10,11 +10,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ali_plugin import hub, model_folder
+from ali_plugin import hub, model_folder, state
 from ali_plugin.compose import build_parts, compose, without
 from ali_plugin.config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
-from ali_plugin.posterior import Posterior, as_posterior
+from ali_plugin.posterior import Posterior, as_posterior, noise_like
 from ali_registry import Registry, default_registry
 
 
@@ -27,6 +27,7 @@ class ALI(nn.Module):
     Attributes:
         encoder, decoder, discriminator: the nets; None for one that was not loaded.
         config: what is needed to build them again.
+        registry: where the parts were looked up, None for the default one.
     """
 
     encoder: nn.Module | None
@@ -35,6 +36,7 @@ class ALI(nn.Module):
 
     def __init__(self, config: ModelConfig, **parts: nn.Module) -> None:
         super().__init__()
+        self.registry: Registry | None = None
         self.config = without(config, *(kind for kind in PARTS if kind not in parts))
         for kind in PARTS:
             self.register_module(kind, parts.get(kind))
@@ -42,7 +44,9 @@ class ALI(nn.Module):
     @classmethod
     def from_config(cls, config: ModelConfig, registry: Registry | None = None) -> ALI:
         """Build freshly initialised nets, in training mode, on the current default device."""
-        return cls(config, **build_parts(config, registry or default_registry()))
+        model = cls(config, **build_parts(config, registry or default_registry()))
+        model.registry = registry
+        return model
 
     @classmethod
     def from_architecture(cls, name: str, *, registry: Registry | None = None, **options: Any) -> ALI:
@@ -58,6 +62,27 @@ class ALI(nn.Module):
         """
         registry = registry or default_registry()
         return cls.from_config(compose(name, registry=registry, **options), registry)
+
+    def rebuilt(self, parts: Collection[str] = PARTS) -> ALI:
+        """The same nets built anew, with this model's weights, device and type, in eval mode.
+
+        Nets may hold what ``copy.deepcopy`` cannot copy, and wrappers that a copy should not have. The caller's random
+        numbers stay as they are.
+
+        Args:
+            parts: those to build; the others are None.
+        """
+        like = next(self.parameters())
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            built = build_parts(self.config, self.registry or default_registry(), parts)
+        made = ALI(self.config, **built).to(like.device, like.dtype)
+        made.registry = self.registry
+        own = {name: tensor for name, tensor in state.named(self).items() if name.split(".")[0] in built}
+        state.load(made, own, keep_type=True)
+        return made.eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "registry": None}  # its plugins are modules, which cannot be copied or pickled
 
     # The methods below keep the names and arguments of huggingface_hub's PyTorchModelHubMixin without being
     # it: it reads the config unchecked, loads weights without strict=True, and knows no separate parts.
@@ -228,10 +253,7 @@ class ALI(nn.Module):
 
     def prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws (n, latent_size) of N(0, I) on the model's device."""
-        like = next(self.parameters())
-        device = like.device if generator is None else generator.device
-        z = torch.randn(n, self.config.latent_size, generator=generator, device=device)
-        return z.to(like.device, like.dtype)
+        return noise_like(next(self.parameters()).new_empty(n, self.config.latent_size), generator)
 
     def _optional(self, condition: Tensor | None) -> tuple[Tensor, ...]:
         # An unconditional net of a plugin need not have the argument at all.
@@ -240,7 +262,7 @@ class ALI(nn.Module):
         if condition is None or condition.shape[1:] != (self.config.condition_size,):
             got = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
             raise PartMismatch(f"the model takes a condition (B, {self.config.condition_size}), got {got}")
-        return (condition,)
+        return (condition.to(next(self.parameters()).dtype),)
 
     def _check(self, tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
         if tuple(tensor.shape[1:]) != shape:

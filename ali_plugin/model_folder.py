@@ -5,15 +5,14 @@ Folders in the layout of a diffusers pipeline are read as well, see ``pipeline_f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ali_plugin import pipeline_folder, weights
+from ali_plugin import pipeline_folder, state, weights
 from ali_plugin.compose import build_parts
 from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import FolderError, OptionError
@@ -36,17 +35,17 @@ FILES = (*MODEL_FILES, *pipeline_folder.FILES, *COMPANIONS)
 M = TypeVar("M", bound="ALI")
 
 
-def save(model: ALI, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+def save(model: ALI, folder: Path) -> None:
     """Write config.json and model.safetensors, each replaced as a whole.
 
     Figures of an evaluation that lie there are removed, and so is a pipeline: they were of other weights.
 
-    Args:
-        state: what to write in place of the model's own state (an average of it, say).
+    Raises:
+        FolderError, ConfigError, WeightsError: it cannot be written, or could not be read again.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (state or model.state_dict()).items()}
-    atomic.write_with(folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-    atomic.write(folder / CONFIG_NAME, model.config.to_json())
+    config = model.config.to_json()
+    weights.write(folder / WEIGHTS_NAME, state.named(model), {"format": "pt"})
+    atomic.write(folder / CONFIG_NAME, config)
     remove(folder, (*pipeline_folder.FILES, EVALUATION_NAME))
 
 
@@ -76,10 +75,9 @@ def load(
     for path, implied in _weight_files(folder, config, registry):
         tensors.update(weights.read(path, implied, parts))
     model = cls(config, **build_parts(config, registry, parts))
-    if dtype is None:  # into tensors of the file's precision, in memory of their own
-        model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, strict=True, assign=True)
-    else:
-        model.load_state_dict(tensors, strict=True)
+    model.registry = registry
+    state.load(model, tensors, keep_type=dtype is None)
+    state.refuse_broken(model, folder)
     return model.to(device=device, dtype=dtype).eval()
 
 
@@ -151,7 +149,7 @@ def refuse_links_elsewhere(folder: Path, files: Collection[str] = FILES) -> None
 def implied_state(config: ModelConfig, registry: Registry) -> dict[str, Tensor]:
     """What model.safetensors has to hold, as tensors without memory; raises as ``weightless_parts``."""
     parts = weightless_parts(config, registry)
-    return {f"{kind}.{name}": tensor for kind, part in parts.items() for name, tensor in part.state_dict().items()}
+    return {f"{kind}.{name}": tensor for kind, part in parts.items() for name, tensor in state.named(part).items()}
 
 
 def weightless_parts(config: ModelConfig, registry: Registry) -> dict[str, nn.Module]:

@@ -107,9 +107,10 @@ def as_posterior(output: Posterior | Tensor) -> Posterior:
 def noise_like(tensor: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """N(0, I) noise of the tensor's shape, type and device.
 
-    A generator draws on its own device, so that a seeded CPU generator gives one noise on every device.
+    A generator draws on its own device, and float32 whatever the default type: a seeded CPU generator gives one noise
+    on every device and for every type.
     """
     if generator is None:
         return torch.randn_like(tensor)
-    noise = torch.randn(tensor.shape, generator=generator, device=generator.device)
+    noise = torch.randn(tensor.shape, generator=generator, device=generator.device, dtype=torch.float32)
     return noise.to(tensor.device, tensor.dtype)

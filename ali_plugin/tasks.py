@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ali_plugin import card, conditions, hub, layouts, model_folder
+from ali_plugin import card, conditions, hub, layouts, model_folder, weights
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
 from ali_plugin.pictures import save_picture
-from ali_plugin.support import atomic
 from ali_plugin.support.devices import resolve_device
 
 CHUNK = 250
@@ -116,8 +114,7 @@ def write_tensors(tensors: dict[str, Tensor], out: Path) -> None:
     """A safetensors file; OptionError for another ending."""
     if out.suffix != ".safetensors":
         raise OptionError(f"--out is {str(out)!r}; its name has to end in .png or .safetensors")
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    atomic.write_with(out, lambda path: save_file(contiguous, path))
+    weights.write(out, tensors)
 
 
 def _chunks(model: ALI, inputs: Inputs) -> Iterator[tuple[Tensor, Tensor | None]]:

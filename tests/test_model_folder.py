@@ -130,7 +130,7 @@ def test_saving_replaces_as_a_whole(folder: Path, monkeypatch: pytest.MonkeyPatc
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ali_plugin.model_folder.save_file", full)
+    monkeypatch.setattr("ali_plugin.weights.save_file", full)
     with pytest.raises(ALIError, match="No space left"):
         ALI.from_architecture("fashion").save_pretrained(folder)
     assert (folder / WEIGHTS_NAME).read_bytes() == before

@@ -16,10 +16,9 @@ from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ali_plugin import conditions, model_folder, pipeline_folder, weights
+from ali_plugin import conditions, model_folder, pipeline_folder, state, weights
 from ali_plugin.compose import KINDS, build_parts, origins
 from ali_plugin.conditions import Labels
 from ali_plugin.config import CONFIG_NAME, SCHEMA_VERSION, ModelConfig
@@ -147,7 +146,11 @@ class Component(ModelMixin, Saved):
             return cls.from_model(model)
         model_folder.refuse_links_elsewhere(home, names)
         config = pipeline_folder.read_component(home, cls.kind)
-        weights.check(home / names[1], model_folder.implied_state(config, default_registry()))
+        net = model_folder.weightless_parts(config, default_registry())[cls.kind]
+        implied = {f"{cls.kind}.{name}": tensor for name, tensor in state.named(net).items()}
+        weights.check(home / names[1], implied)
+        if not state.is_plain(net):  # the host, which knows no layers with two names, would take them apart
+            return cls._whole(config, weights.read(home / names[1], implied, (cls.kind,)), kwargs)
         found: Any = super().from_pretrained(str(home), use_safetensors=True, **kwargs)
         component = found[0] if isinstance(found, tuple) else found  # with output_loading_info
         # The host leaves weights where the file is mapped, at any address; sums of floats depend on alignment, and
@@ -155,7 +158,20 @@ class Component(ModelMixin, Saved):
         for tensor in (*component.parameters(), *component.buffers()):
             if tensor.device.type == "cpu":
                 tensor.data = tensor.data.clone()
+        state.refuse_broken(component, home)
         return cast(Self, found)
+
+    @classmethod
+    def _whole(cls, config: ModelConfig, tensors: Mapping[str, Tensor], kwargs: dict[str, Any]) -> Self:
+        """The component with these weights, built at once instead of tensor by tensor."""
+        if kwargs.pop("output_loading_info", None):
+            raise OptionError("a net that uses a layer twice is loaded as a whole; drop output_loading_info")
+        kwargs.pop("variant", None)
+        options = default_options(kwargs)
+        model = ALI(config, **build_parts(config, default_registry(), (cls.kind,)))
+        state.load(model, tensors, keep_type=True)
+        state.refuse_broken(model, cls.__name__)
+        return cls.from_model(model.to(**options).eval())
 
     def save_pretrained(
         self,
@@ -174,9 +190,7 @@ class Component(ModelMixin, Saved):
         refuse_unsafe_saving(safe_serialization, kwargs)
         if getattr(self, "hf_quantizer", None) is not None:
             raise OptionError("the weights are quantized; save the model that they were made from")
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        path = Path(save_directory) / weights_name(variant)
-        atomic.write_with(path, lambda temporary: save_file(tensors, temporary, metadata={"format": "pt"}))
+        weights.write(Path(save_directory) / weights_name(variant), state.named(self), {"format": "pt"})
         self.save_config(save_directory)
         if push_to_hub:
             self.push_to_hub(variant=variant, **published)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from ali_plugin import state, weights
 from ali_plugin.datasets.cache import cache_root
 from ali_plugin.datasets.split import DataSplit
-from ali_plugin.errors import DataError
-from ali_plugin.support import atomic
+from ali_plugin.errors import DataError, WeightsError
 from ali_plugin.support.progress import track
 from ali_plugin.training.batches import to_unit
 
@@ -62,10 +61,10 @@ def load_classifier(split: DataSplit) -> tuple[Classifier, str]:
     path = cache_root() / "classifiers" / f"{fingerprint(split)}.safetensors"
     if not path.is_file():
         _train(net, split)
-        atomic.write_with(path, lambda temporary: save_file(net.state_dict(), temporary))
+        weights.write(path, state.named(net))
     try:
-        net.load_state_dict(load_file(path))
-    except Exception as error:  # safetensors and torch raise what they meet
+        state.load(net, weights.read_all(path))
+    except WeightsError as error:
         raise DataError(f"the cached classifier {path} is damaged; delete it to have it trained again") from error
     return net.eval(), _digest(path)
 

@@ -7,17 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ali_plugin import weights
 from ali_plugin.datasets.cache import cache_root
 from ali_plugin.datasets.split import Split
-from ali_plugin.errors import DataError, OptionError
+from ali_plugin.errors import DataError, OptionError, WeightsError
 from ali_plugin.evaluation.classifier import fingerprint
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.extractors import Extractor, load_extractor
 from ali_plugin.evaluation.neighbours import fidelity_and_diversity
-from ali_plugin.support import atomic
 from ali_plugin.support.progress import track
 
 SMALLEST = 100  # samples on a side
@@ -97,11 +96,10 @@ def _real(context: Context, extractor: Extractor, split: Split, count: int | Non
     if not path.is_file():
         total = -(-samples // context.batch_size)
         found = statistics(extractor, track(_pictures(context, split, samples), f"features of {split}", total))
-        tensors = {name: tensor.contiguous() for name, tensor in vars(found).items()}
-        atomic.write_with(path, lambda temporary: save_file(tensors, temporary))
+        weights.write(path, vars(found))
     try:
-        return Statistics(**load_file(path))
-    except Exception as error:  # safetensors raises what it meets
+        return Statistics(**weights.read_all(path))
+    except (WeightsError, TypeError) as error:
         raise DataError(f"the cached statistics {path} are damaged; delete them to have them made again") from error
 
 

@@ -7,7 +7,6 @@ run r is the run that ``ali train`` makes of its settings: its own data order, n
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from ali_plugin import state
 from ali_plugin.config import PARTS
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import PartMismatch
@@ -130,7 +130,8 @@ class Ensemble(ALI):
 
 def interleaved(count: int, size: int, generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
     """Noise (count R, size), of which sample i comes from generator i mod R."""
-    drawn = torch.stack([torch.randn(count, size, generator=generator) for generator in generators], 1)
+    shape, kind = (count, size), torch.float32  # whatever the default type
+    drawn = torch.stack([torch.randn(shape, generator=generator, dtype=kind) for generator in generators], 1)
     return drawn.flatten(0, 1).to(like.device, like.dtype)
 
 
@@ -221,7 +222,7 @@ class EnsembleTraining:
 
     def run(self, run: int) -> ALI:
         """The model of one run, in eval mode, on the CPU; with averaged weights where the run has them."""
-        model = copy.deepcopy(self.models[run]).cpu()
+        model = self.models[run].rebuilt().cpu()
         if (average := self.averages[run]) is not None:
-            model.load_state_dict(average.weights)
-        return model.eval()
+            state.load(model, average.weights)
+        return model

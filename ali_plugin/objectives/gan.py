@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
@@ -71,7 +69,7 @@ class PostHocGame(Game):
 
     def __init__(self, model: ALI) -> None:
         super().__init__(model)
-        self.first = copy.deepcopy(model.part("discriminator"))
+        self.first = model.rebuilt(("discriminator",)).part("discriminator").train()
         self.gan = GANGame(model, self.first)
         self.inference = ALIGame(model)
         self.second_half = False

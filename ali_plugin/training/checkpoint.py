@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ali_plugin import state as of_nets
+from ali_plugin import weights
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import random_states, restore_random_states
@@ -51,18 +51,18 @@ def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence
     target = run / FOLDER / f"step-{position.step:09d}"
     temporary = target.with_name(f".{target.name}.partial")
     position = replace(position, average_updates=step.average.updates if step.average else 0)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(step).items()}
+    tensors = state(step)
     for generator, states in zip(GENERATORS, randomness, strict=False):
         tensors |= {f"random.{generator}.{process}": value for process, value in enumerate(states)}
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        atomic.write_with(temporary / TENSORS, lambda path: save_file(tensors, path))
+        weights.write(temporary / TENSORS, tensors)
         atomic.write(temporary / NUMBERS, json.dumps(asdict(position)) + "\n")
         if target.exists():  # a run that was continued from an earlier checkpoint
             shutil.rmtree(target)
         os.replace(temporary, target)
         atomic.sync(target.parent)
-    except (OSError, SafetensorError) as error:
+    except (OSError, FolderError) as error:
         raise FolderError(f"cannot write the checkpoint {target}: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -73,7 +73,8 @@ def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence
 
 def found(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
-    return sorted((run / FOLDER).glob("step-*"))
+    named = [path for path in (run / FOLDER).glob("step-*") if path.name[5:].isdecimal()]
+    return sorted(named, key=lambda path: int(path.name[5:]))
 
 
 def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
@@ -87,22 +88,22 @@ def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path / NUMBERS} is damaged ({error}); remove {path} to use an older one") from error
     try:
-        saved = load_file(path / TENSORS)
+        saved = weights.read_all(path / TENSORS)
         _restore(step, saved, position)
-        states = [saved[f"random.{name}.{distributed.rank()}"] for name in GENERATORS[: len(random_states(device))]]
-        restore_random_states(states, device)
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        randomness = [saved[f"random.{name}.{distributed.rank()}"] for name in GENERATORS[: len(random_states(device))]]
+        restore_random_states(randomness, device)
+    except (WeightsError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} cannot be continued from ({error}); remove it to use an older one") from error
     return position
 
 
 def state(step: TrainingStep) -> dict[str, Tensor]:
     """Every tensor of a step: nets, averages, optimisers."""
-    tensors = {f"model.{name}": tensor for name, tensor in step.game.model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in of_nets.named(step.game.model).items()}
     for name, net in step.game.modules().items():
-        tensors |= {f"game.{name}.{key}": tensor for key, tensor in net.state_dict().items()}
+        tensors |= {f"game.{name}.{key}": tensor for key, tensor in of_nets.named(net).items()}
     if step.average:
-        tensors |= {f"average.{name}": tensor for name, tensor in step.average.weights.items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in step.average.averages.items()}
     for player, optimiser in step.optimisers.items():
         for i, slots in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{player}.{i}.{slot}": tensor for slot, tensor in slots.items()}
@@ -110,9 +111,9 @@ def state(step: TrainingStep) -> dict[str, Tensor]:
 
 
 def _restore(step: TrainingStep, saved: dict[str, Tensor], position: Position) -> None:
-    step.game.model.load_state_dict(_below(saved, "model."), strict=True)
+    of_nets.load(step.game.model, _below(saved, "model."))
     for name, net in step.game.modules().items():
-        net.load_state_dict(_below(saved, f"game.{name}."), strict=True)
+        of_nets.load(net, _below(saved, f"game.{name}."))
     if step.average:
         step.average.load(_below(saved, "average."), position.average_updates)
     for player, optimiser in step.optimisers.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin import model_folder
+from ali_plugin import model_folder, state
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import ALIError, CallbackFailed, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
@@ -185,9 +184,9 @@ class Trainer:
     def averaged_model(self) -> ALI:
         """A copy of the model in eval mode with the weights that the run publishes: averaged, if asked for."""
         if self._shown is None:
-            self._shown = copy.deepcopy(self.model).eval()
+            self._shown = self.model.rebuilt()
         average = self.training_step.average
-        self._shown.load_state_dict(average.weights if average else self.model.state_dict())
+        state.load(self._shown, average.weights if average else state.named(self.model))
         return self._shown
 
     def _duties(self) -> None:
@@ -225,7 +224,8 @@ class Trainer:
         self._call("on_log", figures)
 
     def _refuse_broken_weights(self) -> None:
-        total = torch.stack([parameter.detach().float().sum() for parameter in self.model.parameters()]).sum()
+        learned = state.once(state.learned(self.model)).values()
+        total = torch.stack([tensor.detach().float().sum() for tensor in learned]).sum()
         if not math.isfinite(total.item()):
             raise TrainingDiverged(self.step, "the weights", float("nan"))
 

@@ -1,0 +1,328 @@
+"""Averaged, copied and saved state: what nets hold beside plain weights comes through every path unharmed."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+import tiny
+from ali_plugin import ALI, ALIError, Decoder, Discriminator, Encoder, hookimpl, state, weights
+from ali_plugin.compose import compose
+from ali_plugin.model_folder import WEIGHTS_NAME
+from ali_plugin.objectives.ali import ALIGame
+from ali_plugin.objectives.game import Batch
+from ali_plugin.training.ema import AveragedWeights
+from ali_registry import default_registry
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "ali-plugin-resnets"
+SIZE = 16  # elements of tiny's data
+
+
+class Odd(nn.Module):
+    """A hidden layer of one of the kinds below, and whatever a plugin may keep in buffers."""
+
+    def __init__(self, kind: str, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.first = nn.Linear(inputs, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.hidden = LAYERS[kind](nn.Linear(8, 8))
+        self.last = nn.Linear(8, outputs)
+        if kind == "used twice":
+            self.again = self.hidden
+        if kind == "weight used twice":
+            self.again = nn.Linear(8, 8)
+            self.again.weight = self.hidden.weight
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("latest", torch.zeros(8))
+        self.register_buffer("scratch", torch.zeros(8), persistent=False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x = self.norm(self.first(torch.cat([tensor.flatten(1) for tensor in inputs], 1)))
+        x = self.hidden(x.relu())
+        if hasattr(self, "again"):
+            x = self.again(x.relu())
+        if self.training:
+            with torch.no_grad():
+                self.seen.add_(1)
+                self.latest.copy_(x.mean(0))
+        out: Tensor = self.last(x)
+        return out
+
+
+LAYERS: dict[str, Callable[[nn.Linear], nn.Module]] = {
+    "plain": lambda layer: layer,
+    "spectral norm": parametrizations.spectral_norm,
+    "older spectral norm": nn.utils.spectral_norm,
+    "weight norm": parametrizations.weight_norm,
+    "older weight norm": nn.utils.weight_norm,
+    "compiled": lambda layer: torch.compile(layer, backend="eager"),
+    "used twice": lambda layer: layer,
+    "weight used twice": lambda layer: layer,
+}
+
+
+def encoder(data_shape: tuple[int, ...], latent_size: int, kind: str = "plain") -> nn.Module:
+    return Odd(kind, SIZE, latent_size)
+
+
+class OddDecoder(Odd):
+    def __init__(self, data_shape: tuple[int, ...], latent_size: int, kind: str = "plain") -> None:
+        super().__init__(kind, latent_size, SIZE)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return super().forward(*inputs).sigmoid().reshape(-1, *tiny.SHAPE)
+
+
+class OddDiscriminator(Odd):
+    couples_batch = True
+
+    def __init__(self, data_shape: tuple[int, ...], latent_size: int, kind: str = "plain") -> None:
+        super().__init__(kind, SIZE + latent_size, 1)
+
+
+class Plugin:
+    """Tiny's nets with odd layers."""
+
+    __name__ = "odd"
+
+    @hookimpl
+    def register_encoders(self, register: Callable[[Encoder], None]) -> None:
+        register(Encoder(name="odd", build=encoder))
+
+    @hookimpl
+    def register_decoders(self, register: Callable[[Decoder], None]) -> None:
+        register(Decoder(name="odd", build=OddDecoder))
+
+    @hookimpl
+    def register_discriminators(self, register: Callable[[Discriminator], None]) -> None:
+        register(Discriminator(name="odd", build=OddDiscriminator))
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    plugins = (tiny, Plugin())
+    for plugin in plugins:
+        assert default_registry().add(plugin).error is None
+    yield
+    for plugin in plugins:
+        default_registry().remove(plugin)
+
+
+def odd(kind: str) -> ALI:
+    """A model of three odd nets, a few steps into its training."""
+    torch.manual_seed(0)
+    config = compose(
+        "tiny", parts=dict.fromkeys(tiny_kinds(), "odd"), arguments={k: {"kind": kind} for k in tiny_kinds()}
+    )
+    return train(ALI.from_config(config), 3)
+
+
+def tiny_kinds() -> tuple[str, ...]:
+    return ("encoder", "decoder", "discriminator")
+
+
+def train(model: ALI, steps: int, average: AveragedWeights | None = None) -> ALI:
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        ALIGame(model).gradients(Batch(torch.rand(4, *tiny.SHAPE)))
+        optimiser.step()
+        if average is not None:
+            average.update()
+    return model
+
+
+def outputs(model: ALI) -> list[Tensor]:
+    """What the three nets make of fixed inputs in eval mode."""
+    generator = torch.Generator().manual_seed(5)
+    x, z = torch.rand(4, *tiny.SHAPE, generator=generator), torch.randn(4, tiny.LATENT, generator=generator)
+    training = model.training
+    with torch.no_grad():
+        model.eval()
+        found = [model.encode(x).mean, model.decode(z), model.discriminate(x, z)]
+    model.train(training)
+    return found
+
+
+def assert_same(left: list[Tensor], right: list[Tensor]) -> None:
+    for a, b in zip(left, right, strict=True):
+        assert torch.equal(a, b)
+
+
+# --- Saving, copying ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_every_kind_of_layer_is_saved_and_loaded(kind: str, tmp_path: Path) -> None:
+    model = odd(kind)
+    model.save_pretrained(tmp_path)
+    loaded = ALI.from_pretrained(tmp_path)
+    assert_same(outputs(model), outputs(loaded))
+    assert not [name for name in load_file(tmp_path / WEIGHTS_NAME) if "_orig_mod" in name]
+    assert_same(outputs(model), outputs(ALI.from_pretrained(tmp_path, dtype=None)))
+    part = ALI.from_pretrained(tmp_path, parts=("decoder",))
+    assert torch.equal(part.decode(torch.ones(2, 3)), loaded.decode(torch.ones(2, 3)))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_every_kind_of_layer_is_built_anew(kind: str) -> None:
+    model = odd(kind)
+    before = torch.get_rng_state()
+    again = model.rebuilt()
+    assert torch.equal(before, torch.get_rng_state())
+    assert not again.training
+    assert_same(outputs(model), outputs(again))
+    train(again.train(), 1)  # the copy has tensors of its own
+    assert not torch.equal(outputs(model)[0], outputs(again)[0])
+
+
+@pytest.mark.parametrize("kind", ["used twice", "weight used twice"])
+@pytest.mark.parametrize("dtype", [torch.float32, None, torch.bfloat16])
+def test_shared_layers_are_written_once_and_stay_shared(kind: str, dtype: torch.dtype | None, tmp_path: Path) -> None:
+    odd(kind).save_pretrained(tmp_path)
+    names = set(load_file(tmp_path / WEIGHTS_NAME))
+    assert "encoder.hidden.weight" in names
+    assert "encoder.again.weight" not in names
+    loaded = ALI.from_pretrained(tmp_path, dtype=dtype)
+    for net in (loaded.encoder, loaded.decoder, loaded.discriminator):
+        assert isinstance(net, Odd)
+        assert net.again.weight is net.hidden.weight
+    loaded.save_pretrained(tmp_path / "again")
+    assert set(load_file(tmp_path / "again" / WEIGHTS_NAME)) == names
+
+
+def test_layers_that_a_person_ties_across_parts_are_saved(tmp_path: Path) -> None:
+    model = odd("plain")
+    assert isinstance(model.encoder, Odd)
+    assert isinstance(model.decoder, Odd)
+    model.decoder.hidden = model.encoder.hidden
+    model.save_pretrained(tmp_path)
+    assert_same(outputs(model), outputs(ALI.from_pretrained(tmp_path)))
+    part = ALI.from_pretrained(tmp_path, parts=("decoder",))
+    assert torch.equal(part.decode(torch.ones(2, 3)), model.eval().decode(torch.ones(2, 3)))
+
+
+def compiled(net: nn.Module) -> nn.Module:
+    return torch.compile(net, backend="eager")
+
+
+WRAPPED: dict[str, Callable[[ALI], Any]] = {
+    "compiled": lambda m: setattr(m, "decoder", compiled(m.decoder)),
+    "data parallel": lambda m: setattr(m, "decoder", nn.DataParallel(m.decoder)),
+    "compiled data parallel": lambda m: setattr(m, "decoder", compiled(nn.DataParallel(m.decoder))),
+    "data parallel compiled": lambda m: setattr(m, "decoder", nn.DataParallel(compiled(m.decoder))),
+    "every part": lambda m: [setattr(m, kind, compiled(getattr(m, kind))) for kind in tiny_kinds()],
+    "a layer": lambda m: setattr(m.decoder, "hidden", compiled(m.decoder.hidden)),
+    "a layer in a wrapped net": lambda m: (
+        setattr(m.decoder, "hidden", nn.DataParallel(m.decoder.hidden)), setattr(m, "decoder", compiled(m.decoder))
+    ),
+    "averaged": lambda m: setattr(m, "decoder", torch.optim.swa_utils.AveragedModel(m.decoder)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", WRAPPED)
+@pytest.mark.parametrize("kind", ["plain", "spectral norm", "used twice"])
+def test_wrappers_are_not_saved(wrap: str, kind: str, tmp_path: Path) -> None:
+    model = odd(kind)
+    model.save_pretrained(tmp_path / "bare")
+    WRAPPED[wrap](model)
+    model.save_pretrained(tmp_path / "wrapped")
+    files = [(tmp_path / name / WEIGHTS_NAME).read_bytes() for name in ("bare", "wrapped")]
+    assert files[0] == files[1]
+    assert_same(outputs(ALI.from_pretrained(tmp_path / "wrapped")), outputs(model.rebuilt()))
+    state.load(model, weights.read_all(tmp_path / "bare" / WEIGHTS_NAME))  # and into a wrapped one
+
+
+def test_a_distributed_wrapper_is_not_saved(tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        model = odd("plain")
+        names = list(state.named(model))
+        model.decoder = nn.parallel.DistributedDataParallel(model.part("decoder"))
+        assert list(state.named(model)) == names
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_a_net_whose_child_is_called_as_a_wrapper_does_keeps_its_names(tmp_path: Path) -> None:
+    net = nn.ModuleDict({"module": nn.Linear(2, 2)})
+    assert list(state.named(net)) == ["module.weight", "module.bias"]
+
+
+def test_state_that_is_no_tensor_is_refused_with_its_name(tmp_path: Path) -> None:
+    class Notes(nn.Linear):
+        def get_extra_state(self) -> object:
+            return {"a": 1}
+
+        def set_extra_state(self, state: object) -> None: ...
+
+    model = odd("plain")
+    model.decoder = nn.Sequential(Notes(3, 16))
+    with pytest.raises(ALIError, match=r"decoder\.0\._extra_state is a dict, no tensor"):
+        model.save_pretrained(tmp_path)
+    model.decoder = nn.LazyLinear(16)
+    with pytest.raises(ALIError, match=r"decoder\.weight has no shape yet"):
+        model.save_pretrained(tmp_path)
+
+
+def test_a_model_can_still_be_copied_and_pickled() -> None:
+    model = ALI.from_architecture("tiny", registry=default_registry())
+    assert_same(outputs(model), outputs(copy.deepcopy(model)))
+
+
+# --- One door for writing ---------------------------------------------------------------------------
+
+
+def test_tensors_that_share_memory_in_any_way(tmp_path: Path) -> None:
+    base = torch.arange(12.0).reshape(3, 4)
+    tensors = {"a": base, "b": base, "rows": base[1:], "turned": base.T, "flat": base.view(-1), "every": base[:, ::2],
+               "none": torch.empty(0), "other none": torch.empty(0), "wide": torch.ones(1).expand(5)}  # fmt: skip
+    weights.write(tmp_path / "x.safetensors", tensors)
+    assert set(load_file(tmp_path / "x.safetensors")) == set(tensors) - {"b"}
+    again = weights.read_all(tmp_path / "x.safetensors")
+    assert set(again) == set(tensors)
+    assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.eye(2).to_sparse(), torch.eye(2).to_sparse_csr(), torch.empty(2, device="meta")]
+)
+def test_tensors_that_the_format_does_not_have(tensor: Tensor, tmp_path: Path) -> None:
+    with pytest.raises(ALIError, match=r"x\.safetensors cannot be written"):
+        weights.write(tmp_path / "x.safetensors", {"a": tensor})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line_of_ours(tmp_path: Path) -> None:
+    """A limit on file sizes stands in for the full disk, whose error has the same way."""
+    code = """
+import resource, signal, sys, torch
+from pathlib import Path
+from ali_plugin import weights, ALIError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    weights.write(Path(sys.argv[1]), {"a": torch.zeros(10_000)})
+except ALIError as error:
+    print(error)
+"""
+    target = tmp_path / "x.safetensors"
+    target.write_bytes(b"before")
+    done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write {target}: File too large")
+    assert done.stderr == ""
+    assert target.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
