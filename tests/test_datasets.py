@@ -13,7 +13,7 @@ from PIL import Image
 
 from ali_plugin import ALIError
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.datasets.split import SPLITS, DataSplit, Split
 from conftest import TINY, Ali
 
 
@@ -22,15 +22,14 @@ def load(name: str, split: Split, folder: Path | None = None, shape: tuple[int, 
 
 
 def test_embedded_pictures_are_balanced_real_and_small() -> None:
-    train, test = load("fashion-mini", "train"), load("fashion-mini", "test")
+    train, validation, test = (load("fashion-mini", split) for split in SPLITS)
     assert train.data.shape == (2000, 1, 28, 28)
-    assert test.data.shape == (500, 1, 28, 28)
-    assert train.labels is not None
-    assert test.labels is not None
-    assert np.bincount(train.labels).tolist() == [200] * 10
-    assert np.bincount(test.labels).tolist() == [50] * 10
-    digests = {hashlib.sha256(picture.tobytes()).digest() for picture in (*train.data, *test.data)}
-    assert len(digests) == 2500  # no picture is in both
+    assert validation.data.shape == test.data.shape == (500, 1, 28, 28)
+    for split, of_each in ((train, 200), (validation, 50), (test, 50)):
+        assert split.labels is not None
+        assert np.bincount(split.labels).tolist() == [of_each] * 10
+    digests = {hashlib.sha256(picture.tobytes()).digest() for picture in (*train.data, *validation.data, *test.data)}
+    assert len(digests) == 3000  # no picture is in two
     folder = files("ali_plugin.datasets") / "data"
     assert sum(len(path.read_bytes()) for path in folder.iterdir()) < 3_000_000
     assert "Zalando SE" in (folder / "LICENSE-fashion-mnist").read_text()

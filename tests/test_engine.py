@@ -181,7 +181,7 @@ def test_collapse_is_told_once(tmp_path: Path, ali: Ali, plugin: Any) -> None:
 def test_best_model_is_kept(trained: Path) -> None:
     record = json.loads((trained / "best" / "best.json").read_text())
     model = ALI.from_pretrained(trained / "best")
-    x = to_unit(torch.from_numpy(fashion_mini("test").data))
+    x = to_unit(torch.from_numpy(fashion_mini("validation").data))
     error = (model.reconstruct(x) - x).square().mean().item()
     assert error == pytest.approx(record["reconstruction_mse"], rel=1e-4)
 

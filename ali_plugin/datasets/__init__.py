@@ -18,7 +18,7 @@ HERE = "ali_plugin.datasets"
 SETS = (
     Dataset(
         name="fashion-mini",
-        summary="2,000 + 500 Fashion-MNIST images inside the package, no download",
+        summary="2,000 + 500 + 500 Fashion-MNIST images inside the package, no download",
         build=f"{HERE}.fashion_mini:fashion_mini",
         data_shape=(1, 28, 28),
         licence="MIT (Zalando SE)",
