@@ -50,12 +50,20 @@ def save(model: ALI, folder: Path) -> None:
 
 
 def remove(folder: Path, names: Collection[str]) -> None:
-    """Remove files that are there, and part folders that are then empty."""
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
-    for kind in PARTS:
-        if (folder / kind).is_dir() and not any((folder / kind).iterdir()):
-            (folder / kind).rmdir()
+    """Remove files that are there, and part folders that are then empty; nothing behind a linked part folder.
+
+    Raises:
+        FolderError: one of them cannot be removed.
+    """
+    try:
+        for path in (folder / name for name in names):
+            if not (path.parent != folder and path.parent.is_symlink()):
+                path.unlink(missing_ok=True)
+        for part in (folder / kind for kind in PARTS):
+            if part.is_dir() and not part.is_symlink() and not any(part.iterdir()):
+                part.rmdir()
+    except OSError as error:
+        raise FolderError(f"cannot remove {error.filename}: {error.strerror or error}") from error
 
 
 def load(

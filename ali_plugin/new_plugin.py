@@ -44,10 +44,11 @@ def new_plugin(name: str, out: Path | None = None, registry: Registry | None = N
     engine = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     values = {"name": name, "distribution": distribution, "package": package, "library_version": __version__}
     written = []
-    for parts, template in _templates(files("ali_plugin") / "templates" / "new_plugin"):
-        path = "/".join(parts).replace("__package__", package).removesuffix(".j2")
-        atomic.write(out / path, engine.from_string(template.read_text(encoding="utf-8")).render(values))
-        written.append(path)
+    with atomic.making(out) as temporary:
+        for parts, template in _templates(files("ali_plugin") / "templates" / "new_plugin"):
+            path = "/".join(parts).replace("__package__", package).removesuffix(".j2")
+            atomic.write(temporary / path, engine.from_string(template.read_text(encoding="utf-8")).render(values))
+            written.append(path)
     return out, sorted(written)
 
 

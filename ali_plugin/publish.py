@@ -13,7 +13,7 @@ from ali_plugin import card, model_folder
 from ali_plugin.errors import HubError
 from ali_plugin.hub import LIBRARY, split_id, talking
 from ali_plugin.model_folder import CARD_NAME, FILES
-from ali_plugin.support import atomic
+from ali_plugin.support import atomic, locks
 from ali_plugin.support.strict_json import read_text
 from ali_plugin.version import __version__
 from ali_registry import Registry
@@ -66,7 +66,8 @@ def plan(folder: Path, repo_id: str, registry: Registry | None = None) -> Plan:
     inside = [path for kind in config.parts if (folder / kind).is_dir() for path in (folder / kind).iterdir()]
     beside = [path for path in folder.iterdir() if path.name not in config.parts]
     places = {str(path.relative_to(folder)): path for path in (*beside, *inside)}
-    left = sorted(f"{name}/" if path.is_dir() else name for name, path in places.items() if name not in names)
+    known = {*names, *locks.FILES}
+    left = sorted(f"{name}/" if path.is_dir() else name for name, path in places.items() if name not in known)
     return Plan({name: sizes[name] for name in FILES if name in sizes}, tuple(left))
 
 

@@ -96,9 +96,10 @@ def export(source: str, out: Path, dtype: str, *, discriminator: bool, layout: s
         raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
     parts = ("encoder", "decoder", "discriminator") if discriminator else ("encoder", "decoder")
     model = ALI.from_pretrained(source, parts=parts, dtype=getattr(torch, dtype))
-    layouts.save(model, out, layout)
-    layouts.copy_companions(hub.locate(source), out)
-    card.write(out)
+    with atomic.making(out) as temporary:
+        layouts.save(model, temporary, layout)
+        layouts.copy_companions(hub.locate(source), temporary)
+        card.write(temporary)
     return model_folder.files_of(out, model.config)
 
 

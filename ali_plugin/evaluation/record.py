@@ -10,9 +10,11 @@ from pathlib import Path
 
 from ali_plugin.errors import ConfigError
 from ali_plugin.model_folder import EVALUATION_NAME
-from ali_plugin.support import atomic
+from ali_plugin.support import atomic, locks
 from ali_plugin.support.strict_json import parse, read_text
 from ali_registry import Metric, Registry
+
+WAIT = 5.0  # seconds for another evaluation that keeps its figures
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,13 @@ def keep(folder: Path, figures: Iterable[Figure]) -> None:
     """Add figures to those beside a model, in place of older ones of the same metric on the same data.
 
     What is not finite (the PSNR of a perfect reconstruction) is no JSON number and is left out.
+
+    Raises:
+        FolderError: a run holds the folder, whose next weights are others; or the file cannot be written.
     """
     new = [figure for figure in figures if math.isfinite(figure.value)]
     measured = {(figure.metric, figure.dataset, figure.split) for figure in new}
-    old = [figure for figure in read(folder) if (figure.metric, figure.dataset, figure.split) not in measured]
-    rows = sorted((asdict(figure) for figure in [*old, *new]), key=lambda row: (row["dataset"], row["metric"]))
-    atomic.write(folder / EVALUATION_NAME, json.dumps(rows, indent=2) + "\n")
+    with locks.holding(folder / locks.NAME, f"{str(folder)!r}, where the figures are kept,", wait=WAIT):
+        old = [figure for figure in read(folder) if (figure.metric, figure.dataset, figure.split) not in measured]
+        rows = sorted((asdict(figure) for figure in [*old, *new]), key=lambda row: (row["dataset"], row["metric"]))
+        atomic.write(folder / EVALUATION_NAME, json.dumps(rows, indent=2) + "\n")

@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from ali_plugin.errors import FolderError, OptionError
-from ali_plugin.support import atomic
+from ali_plugin.support import atomic, locks
 from ali_plugin.support.strict_json import read_object
 from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
@@ -96,21 +97,31 @@ class Result:
         return list(dict.fromkeys(name for row in self.rows for name in row.figures))
 
 
-def begin(experiment: str, options: Options) -> None:
-    """Mark the folder as this experiment's; going on elsewhere could take other people's runs for its own.
+@contextmanager
+def begun(experiment: str, options: Options) -> Iterator[None]:
+    """Mark the folder as this experiment's, and hold it; elsewhere other people's runs could be taken for its own.
 
     Raises:
-        FolderError: the folder is in use, or ``resume`` is asked for in one of something else.
+        FolderError: the folder is in use, by another process too, or ``resume`` is asked for in one of something else.
     """
-    out, mark, content = options.out, options.out / BEGUN_NAME, {"experiment": experiment}
+    _refuse_used(experiment, options)
+    with locks.holding(options.out / locks.NAME, f"the experiment in {str(options.out)!r}"):
+        _refuse_used(experiment, options)
+        atomic.write(options.out / BEGUN_NAME, json.dumps({"experiment": experiment}) + "\n")
+        yield
+
+
+def _refuse_used(experiment: str, options: Options) -> None:
+    out, mark = options.out, options.out / BEGUN_NAME
     if out.exists() and not out.is_dir():
         raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
-    used = out.exists() and any(path != mark for path in out.iterdir())  # the mark alone is of one that was refused
+    ours = {BEGUN_NAME, *locks.FILES}  # the mark alone is of an experiment that was refused
+    names = [path.name for path in out.iterdir()] if out.exists() else []
+    used = any(name not in ours and not atomic.is_partial(name) for name in names)
     if used and not options.resume:
         raise FolderError(f"{str(out)!r} is in use; go on with it by --resume, or name another --out")
-    if used and (not mark.exists() or read_object(mark) != content):
+    if used and (not mark.exists() or read_object(mark) != {"experiment": experiment}):
         raise FolderError(f"{str(out)!r} is no folder of the experiment {experiment!r}; name its --out")
-    atomic.write(mark, json.dumps(content) + "\n")
 
 
 def write(result: Result, options: Options, started: float) -> dict[str, Any]:

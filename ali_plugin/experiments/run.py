@@ -10,7 +10,7 @@ from typing import Any, cast
 from ali_plugin.errors import OptionError
 from ali_plugin.evaluation.extras import need
 from ali_plugin.experiments import EXPERIMENTS
-from ali_plugin.experiments.record import Options, Result, begin, write
+from ali_plugin.experiments.record import Options, Result, begun, write
 
 
 def run(name: str, options: Options) -> dict[str, Any]:
@@ -28,6 +28,6 @@ def run(name: str, options: Options) -> dict[str, Any]:
         need(package, "an experiment")
     module, _, attribute = EXPERIMENTS[name].partition(":")
     experiment = cast(Callable[[Options], Result], getattr(importlib.import_module(module), attribute))
-    begin(name, options)
-    started = time.perf_counter()
-    return write(experiment(options), options, started)
+    with begun(name, options):
+        started = time.perf_counter()
+        return write(experiment(options), options, started)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
 from ali_plugin.experiments.record import RUNS, Options
 from ali_plugin.model import ALI
+from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.progress import track
 from ali_plugin.training import checkpoint
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run import prepare
 from ali_plugin.training.trainer import Trainer
 
-ENDLESS = 10**9
+ENDLESS = MAX_STEPS
 CHECKPOINT_EVERY = 1000  # steps: what a stopped experiment loses at most
 
 
@@ -105,8 +105,6 @@ def train(options: Options, name: str, length: Length, **choices: Any) -> Traine
     }
     callbacks: list[Callback] = [Clock(length.minutes)] if length.minutes is not None else [Bar(name)]
     resume = options.resume and bool(checkpoint.found(folder))
-    if options.resume and not resume:
-        shutil.rmtree(folder, ignore_errors=True)  # stopped before its first checkpoint
     trainer = prepare(config, folder, resume=resume, callbacks=callbacks, registry=options.registry)
     result = trainer.run()
     model = ALI.from_pretrained(folder, device=trainer.device, registry=options.registry)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from ali_plugin.errors import FolderError
 
@@ -47,8 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 temporary.chmod(mode)
         temporary.replace(path)
         sync(path.parent)
-    except OSError as error:
-        raise FolderError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise FolderError(f"cannot write {path}: {_reason(error)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -59,11 +60,13 @@ def making(folder: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``folder``; on leaving, rename it to ``folder``, which must not be there or empty.
 
     Left with an exception, the temporary folder is removed. While it is filled it is locked, so that ``sweep`` of
-    another process leaves it alone.
+    another process leaves it alone. A link to an empty folder stays, and the content is made where it leads.
 
     Raises:
         FolderError: it cannot be written, or another process has made ``folder`` meanwhile.
     """
+    if folder.is_symlink():
+        folder = Path(os.path.realpath(folder))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = _unused(folder)
@@ -79,8 +82,10 @@ def making(folder: Path) -> Iterator[Path]:
         (temporary / LOCK).unlink(missing_ok=True)
         os.replace(temporary, folder)
         sync(folder.parent)
-    except OSError as error:
-        raise FolderError(f"cannot write {folder}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FolderError(f"{folder} is in use: another process has just made it; name a new folder") from error
+        raise FolderError(f"cannot write {folder}: {_reason(error)}") from error
     finally:
         lock.release(force=True)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -114,10 +119,15 @@ def sync(path: Path) -> None:
 
 
 def sweep(folder: Path, older_than: float = OLD) -> None:
-    """Remove what killed processes left half written in ``folder``: temporary files and folders, old and unlocked."""
+    """Remove what killed processes left half written in ``folder``: temporary files and folders, old and unlocked.
+
+    Nothing is removed from behind a link.
+    """
+    if folder.is_symlink():
+        return
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
-            if entry.name.startswith(".") and PARTIAL in entry.name:
+            if is_partial(entry.name):
                 with suppress(OSError):
                     _sweep(Path(entry.path), entry.is_dir(follow_symlinks=False), older_than)
 
@@ -135,6 +145,15 @@ def _sweep(path: Path, is_folder: bool, older_than: float) -> None:
     except (Timeout, NotImplementedError):
         return
     shutil.rmtree(path, ignore_errors=True)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file or folder of this name is temporary."""
+    return name.startswith(".") and PARTIAL in name
+
+
+def _reason(error: OSError | SafetensorError) -> str:
+    return getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ")
 
 
 def _mode_to_keep(path: Path) -> int | None:

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from ali_plugin.errors import FolderError
+from ali_plugin.errors import ConfigError, FolderError
 from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import read_object
+
+NAME = ".lock"  # of a lock that lies in the folder that it is on
+FILES = (NAME, f"{NAME}.holder")
 
 
 @contextmanager
@@ -27,8 +31,8 @@ def holding(lock: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     Raises:
         FolderError: another process, which the text names, holds it; or the place cannot be written.
     """
-    holder = lock.with_name(f"{lock.name}.holder")
-    taken = _acquire(lock, holder, what, wait)
+    holder = _holder(lock)
+    taken = _acquire(lock, what, wait)
     try:
         with suppress(FolderError):  # it serves the error text alone
             atomic.write(holder, json.dumps(_myself()))
@@ -39,7 +43,15 @@ def holding(lock: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         taken.release()
 
 
-def _acquire(lock: Path, holder: Path, what: str, wait: float) -> BaseFileLock:
+def refuse_held(lock: Path, what: str) -> None:
+    """Raise FolderError, as ``holding`` does, if another process holds the lock; nothing is made or written."""
+    if lock.is_file() and os.access(lock, os.W_OK):
+        _acquire(lock, what, 0).release()
+
+
+def _acquire(lock: Path, what: str, wait: float) -> BaseFileLock:
+    if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+        raise FolderError(f"cannot lock {what}: {lock} is a link, a folder or a device; remove it")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         for kind in (FileLock, SoftFileLock):  # the second where a network file system has no locks
@@ -50,7 +62,7 @@ def _acquire(lock: Path, holder: Path, what: str, wait: float) -> BaseFileLock:
             except NotImplementedError:
                 continue
     except Timeout as error:
-        raise FolderError(f"{what} is in use by {_who(holder)}; wait until it ends, or stop it") from error
+        raise FolderError(f"{what} is in use by {_who(_holder(lock))}; wait until it ends, or stop it") from error
     except OSError as error:
         raise FolderError(f"cannot lock {what} ({error.strerror or error})") from error
     raise FolderError(f"cannot lock {what}: its file system has no locks")
@@ -60,9 +72,13 @@ def _myself() -> dict[str, object]:
     return {"process": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
+def _holder(lock: Path) -> Path:
+    return lock.with_name(f"{lock.name}.holder")
+
+
 def _who(holder: Path) -> str:
     try:
-        found = json.loads(holder.read_bytes()[:1000])
+        found = read_object(holder)
         return f"process {int(found['process'])} on {found['host']} (since {found['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ConfigError, ValueError, KeyError, TypeError):
         return "another process"

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TypeVar
 
+from ali_plugin.support import streams
+
 T = TypeVar("T")
 
 enabled: ContextVar[bool] = ContextVar("enabled", default=True)
@@ -15,10 +17,10 @@ enabled: ContextVar[bool] = ContextVar("enabled", default=True)
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Pass items on while a bar shows how many have gone through."""
-    if not enabled.get() or not sys.stderr.isatty():
+    if not enabled.get() or not streams.is_terminal(sys.stderr):
         yield from items
         return
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description, total, console=Console(stderr=True))
+    yield from rich_track(items, description, total, console=Console(file=streams.stderr))

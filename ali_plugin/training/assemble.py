@@ -1,4 +1,4 @@
-"""What a run is made of: its data, its untrained model, a free folder."""
+"""What a run is made of: its data, its untrained model."""
 
 from __future__ import annotations
 
@@ -10,21 +10,13 @@ from ali_plugin.compose import compose
 from ali_plugin.config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.errors import FolderError, OptionError, PartMismatch
+from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TrainConfig
 from ali_registry import Architecture, Objective, Registry
 
 MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
-
-
-def refuse_used(out: Path) -> None:
-    """Raise FolderError if ``out`` is not free for a new run."""
-    if out.is_dir() and any(out.iterdir()):
-        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
-    if out.exists() and not out.is_dir():
-        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
 
 
 def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:

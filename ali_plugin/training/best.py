@@ -9,12 +9,15 @@ import torch
 
 from ali_plugin import conditions, model_folder
 from ali_plugin.datasets.split import DataSplit
+from ali_plugin.errors import ConfigError, FolderError
 from ali_plugin.support import atomic
+from ali_plugin.support.strict_json import read_object
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.run_folder import BEST
 from ali_plugin.training.trainer import Trainer
 
-FOLDER, RECORD = "best", "best.json"
+RECORD = "best.json"
 SAMPLES = 500
 
 
@@ -29,7 +32,9 @@ class BestModel(Callback):
         self.labels = None if held_out.labels is None else torch.from_numpy(held_out.labels[:SAMPLES])
 
     def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
-        folder = trainer.out / FOLDER
+        folder = trainer.out / BEST
+        if folder.is_symlink():
+            raise FolderError(f"{folder} is a link, behind which nothing is replaced; the best model is not kept")
         model = trainer.averaged_model()
         size = model.config.condition_size
         condition = None
@@ -46,6 +51,6 @@ class BestModel(Callback):
 def best_error(folder: Path) -> float:
     """The error of the model that is kept, infinite if there is none."""
     try:
-        return float(json.loads((folder / RECORD).read_text())["reconstruction_mse"])
-    except (OSError, ValueError, KeyError):
+        return float(read_object(folder / RECORD)["reconstruction_mse"])
+    except (ConfigError, ValueError, KeyError, TypeError):
         return float("inf")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ali_plugin.errors import ALIError, CallbackFailed
 from ali_registry import Callback as CallbackRecord
 from ali_registry import InvalidRecord, Registry
+from ali_registry.text import as_text
 
 if TYPE_CHECKING:
     from ali_plugin.training.trainer import Trainer
@@ -32,6 +34,20 @@ class Callback:
 
     def on_end(self, trainer: Trainer) -> None:
         """After the last step, also of an interrupted run, when everything is saved."""
+
+
+def failure(callback: Callback, event: str, *arguments: object) -> Exception | None:
+    """Call a callback; what it raises is returned: errors of ours and of the system as they are, others named."""
+    try:
+        getattr(callback, event)(*arguments)
+    except (ALIError, OSError) as error:
+        return error
+    except Exception as error:
+        who = f"{type(callback).__module__}.{type(callback).__qualname__}"
+        failed = CallbackFailed(f"callback {who} failed in {event}: {type(error).__name__}: {as_text(error)}")
+        failed.__cause__ = error
+        return failed
+    return None
 
 
 def build_callback(name: str, registry: Registry) -> Callback:

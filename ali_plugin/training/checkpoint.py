@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,12 +18,15 @@ from ali_plugin import weights
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import random_states, restore_random_states
+from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import read_object
-from ali_plugin.training import distributed
+from ali_plugin.support.typed import fields_of
+from ali_plugin.training import checkpoint_state, distributed
 from ali_plugin.training.step import TrainingStep
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 FOLDER = "checkpoints"
+NAMES = re.compile(r"step-\d{9}")
 GENERATORS = ("cpu", "gpu")
 
 
@@ -39,8 +42,20 @@ class Position:
     average_updates: int = 0
 
 
+RANGES = {
+    "step": (0, MAX_STEPS),
+    "epoch": (0, MAX_STEPS),
+    "index": (0, MAX_STEPS),
+    "seconds": (0.0, 1e12),
+    "learning_rate_factor": (2.0**-64, 1.0),  # it halves at each rewind, five times in one sitting
+    "average_updates": (0, MAX_STEPS),
+}
+
+
 def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence[Sequence[Tensor]], keep: int) -> Path:
     """Write a checkpoint under a temporary name, sync it, rename it; then drop all but the last ``keep``.
+
+    Nothing is dropped or replaced where the folder of the checkpoints is a link.
 
     Args:
         randomness: states of each kind of random generator, one of each process of the run.
@@ -48,62 +63,78 @@ def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence
     Raises:
         FolderError: the disk is full, say; earlier checkpoints are as they were.
     """
-    target = run / FOLDER / f"step-{position.step:09d}"
-    temporary = target.with_name(f".{target.name}.partial")
+    target = run / FOLDER / name_of(position.step)
+    linked = (run / FOLDER).is_symlink()
     position = replace(position, average_updates=step.average.updates if step.average else 0)
     tensors = state(step)
     for generator, states in zip(GENERATORS, randomness, strict=False):
         tensors |= {f"random.{generator}.{process}": value for process, value in enumerate(states)}
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        weights.write(temporary / TENSORS, tensors)
-        atomic.write(temporary / NUMBERS, json.dumps(asdict(position)) + "\n")
-        if target.exists():  # a run that was continued from an earlier checkpoint
-            shutil.rmtree(target)
-        os.replace(temporary, target)
-        atomic.sync(target.parent)
-    except (OSError, FolderError) as error:
-        raise FolderError(f"cannot write the checkpoint {target}: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    for old in found(run)[:-keep]:
+        with atomic.making(target) as temporary:
+            weights.write(temporary / TENSORS, tensors)
+            atomic.write(temporary / NUMBERS, json.dumps(asdict(position)) + "\n")
+            if not linked:  # it is there in a run that was continued from an earlier one
+                shutil.rmtree(target, ignore_errors=True)
+    except FolderError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error.__cause__ or error
+        raise FolderError(f"cannot write the checkpoint {target}: {reason}") from error
+    for old in [] if linked else found(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
+def name_of(step: int) -> str:
+    """Of a checkpoint's folder."""
+    return f"step-{step:09d}"
+
+
 def found(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
-    named = [path for path in (run / FOLDER).glob("step-*") if path.name[5:].isdecimal()]
-    return sorted(named, key=lambda path: int(path.name[5:]))
+    try:
+        return sorted(path for path in (run / FOLDER).iterdir() if NAMES.fullmatch(path.name) and path.is_dir())
+    except OSError:
+        return []
 
 
 def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
     """Put a checkpoint's state into a step, and into the random generators.
 
+    All of it is compared with what the step has before anything is put anywhere.
+
     Raises:
         ConfigError, WeightsError: it is damaged or of another model.
     """
+    position = read_position(path)
+    saved = checkpoint_state.read(path / TENSORS, step, (f"random.{name}." for name in GENERATORS))
     try:
-        position = Position(**read_object(path / NUMBERS))
-    except (ConfigError, TypeError) as error:
-        raise ConfigError(f"{path / NUMBERS} is damaged ({error}); remove {path} to use an older one") from error
-    try:
-        saved = weights.read_all(path / TENSORS)
+        states = [saved[f"random.{name}.{distributed.rank()}"] for name in GENERATORS[: len(random_states(device))]]
+        restore_random_states(states, device)
         _restore(step, saved, position)
-        randomness = [saved[f"random.{name}.{distributed.rank()}"] for name in GENERATORS[: len(random_states(device))]]
-        restore_random_states(randomness, device)
-    except (WeightsError, KeyError, RuntimeError, ValueError) as error:
+    except (WeightsError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} cannot be continued from ({error}); remove it to use an older one") from error
+    return position
+
+
+def read_position(path: Path) -> Position:
+    """The numbers of a checkpoint, of their kinds and in their ranges; ConfigError where they are not."""
+    source = path / NUMBERS
+    try:
+        position = fields_of(Position, read_object(source), str(source))
+        for field, (least, most) in RANGES.items():
+            if not least <= getattr(position, field) <= most:
+                raise ConfigError(
+                    f"{source}: {field} is {getattr(position, field)}, it has to be {least:g} to {most:g}"
+                )
+        if path.name != name_of(position.step):
+            raise ConfigError(f"step is {position.step} in a folder of another step")
+    except ConfigError as error:
+        raise ConfigError(f"{source} is damaged ({error}); remove {path} to use an older one") from error
     return position
 
 
 def state(step: TrainingStep) -> dict[str, Tensor]:
     """Every tensor of a step: nets, averages, optimisers."""
-    tensors = {f"model.{name}": tensor for name, tensor in of_nets.named(step.game.model).items()}
-    for name, net in step.game.modules().items():
-        tensors |= {f"game.{name}.{key}": tensor for key, tensor in of_nets.named(net).items()}
-    if step.average:
-        tensors |= {f"average.{name}": tensor for name, tensor in step.average.averages.items()}
+    tensors = checkpoint_state.nets_of(step)
     for player, optimiser in step.optimisers.items():
         for i, slots in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{player}.{i}.{slot}": tensor for slot, tensor in slots.items()}

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ali_plugin.errors import ConfigError, OptionError
+from ali_plugin.errors import ALIError, ConfigError, OptionError
+from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import read_object, short
+from ali_plugin.support.typed import fields_of
 from ali_registry import Architecture, Registry
 
 Precision = Literal["float32", "tf32", "bf16"]
@@ -103,9 +105,9 @@ class TrainConfig:
     def from_file(cls, path: Path) -> TrainConfig:
         """Read train_config.json; ConfigError where it is missing, damaged or of another version."""
         try:
-            return cls(**read_object(path))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"{path} is no training config of this version: {short(str(error))}") from error
+            return fields_of(cls, read_object(path), str(path))
+        except ALIError as error:
+            raise ConfigError(f"{path} is no training config of this version: {error}") from error
 
 
 def learning_rate(player: str, lr: float, lr_discriminator: float | None) -> float:
@@ -150,5 +152,8 @@ def continued(saved: TrainConfig, options: dict[str, Any]) -> TrainConfig:
 
 
 def _positive(name: str, value: float | None) -> None:
+    option = f"--{name.replace('_', '-')}"
     if value is not None and not (value > 0 and math.isfinite(value)):
-        raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be positive")
+        raise OptionError(f"{option} is {value}, it has to be positive")
+    if value is not None and value > MAX_STEPS:
+        raise OptionError(f"{option} is {short(str(value), 24)}, it has to be at most {MAX_STEPS}")

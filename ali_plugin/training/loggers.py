@@ -26,9 +26,10 @@ class TensorBoard(Callback):
         self._writer = self._make(str(trainer.out / "tensorboard"), purge_step=trainer.step or None)
 
     def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
+        for name, value in figures.items() if self._writer is not None else ():  # None: it could not be made
             if name != "step":
                 self._writer.add_scalar(name, value, trainer.step)
 
     def on_end(self, trainer: Trainer) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

@@ -15,6 +15,7 @@ from ali_plugin.pictures import save_picture, side_by_side
 from ali_plugin.tasks import vary_condition
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.run_folder import SAMPLES, refuse_overwriting
 from ali_plugin.training.trainer import Trainer
 
 SIDE = 10  # of the grids: 10 x 10 samples, 50 originals with their reconstructions
@@ -37,23 +38,25 @@ class PictureSaver(Callback):
 
     def on_sample(self, trainer: Trainer) -> None:
         if self.shown:
-            self._draw(trainer.averaged_model(), trainer.out / "samples", f"step-{trainer.step:09d}-")
+            self._draw(trainer.averaged_model(), trainer.out / SAMPLES, f"step-{trainer.step:09d}-")
 
     def on_end(self, trainer: Trainer) -> None:
         if self.shown:
-            self._draw(trainer.averaged_model(), trainer.out, "")
+            self._draw(trainer.averaged_model(), trainer.out.resolve(), "")
 
     def _draw(self, model: ALI, folder: Path, prefix: str) -> None:
         generator = torch.Generator().manual_seed(0)
         device = next(model.parameters()).device
         condition = self._condition(model)
-        save_picture(self._samples(model, condition, generator), folder / f"{prefix}{SAMPLES_NAME}", columns=SIDE)
+        samples = self._samples(model, condition, generator)
         # As in the paper: z_hat is drawn from the encoder; odd columns are originals.
         again = model.reconstruct(
             self.originals.to(device), None if condition is None else condition.to(device), generator=generator
         )
         shown = again if self.shows_points else side_by_side(self.originals, again)
-        save_picture(shown, folder / f"{prefix}{RECONSTRUCTIONS_NAME}", columns=SIDE)
+        for images, name in ((samples, SAMPLES_NAME), (shown, RECONSTRUCTIONS_NAME)):
+            refuse_overwriting(folder / f"{prefix}{name}")
+            save_picture(images, folder / f"{prefix}{name}", columns=SIDE)
 
     def _condition(self, model: ALI) -> Tensor | None:
         size = model.config.condition_size

@@ -11,7 +11,7 @@ import torch
 
 from ali_plugin.errors import FolderError
 from ali_plugin.support.devices import resolve_device
-from ali_plugin.training.assemble import build_model, load_data, refuse_used
+from ali_plugin.training.assemble import build_model, load_data
 from ali_plugin.training.batches import count_batches, share, to_unit
 from ali_plugin.training.best import BestModel
 from ali_plugin.training.callbacks import Callback, build_callback
@@ -20,6 +20,7 @@ from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure
 from ali_plugin.training.held_out import HeldOutError
 from ali_plugin.training.pictures import PictureSaver
 from ali_plugin.training.record import RecordKeeper
+from ali_plugin.training.run_folder import refuse_unfit
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Callback as CallbackRecord
 from ali_registry import Registry, default_registry
@@ -70,8 +71,7 @@ def plan(
     """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file."""
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
-    if not resume:
-        refuse_used(out)
+    refuse_unfit(out, resume=resume)
     device = resolve_device(config.device)
     for name in callbacks:
         registry.get(CallbackRecord, name)

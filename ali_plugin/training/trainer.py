@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ali_plugin import model_folder, state
+from ali_plugin import state
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.errors import ALIError, CallbackFailed, FolderError, TrainingDiverged
+from ali_plugin.errors import CallbackFailed, ConfigError, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
 from ali_plugin.support import atomic
@@ -26,16 +25,17 @@ from ali_plugin.support.devices import (
     resolve_device,
     restore_random_states,
 )
-from ali_plugin.training import checkpoint, distributed
-from ali_plugin.training.assemble import build_model, initialise_output, load_data, refuse_used
+from ali_plugin.training import checkpoint, distributed, run_folder
+from ali_plugin.training.assemble import build_model, initialise_output, load_data
 from ali_plugin.training.batches import Batches
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks import Callback, failure
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
 from ali_plugin.training.meter import Meter
+from ali_plugin.training.metrics import METRICS_NAME, Metrics
+from ali_plugin.training.saver import Saver
 from ali_plugin.training.step import TrainingStep, remaining_rate
 from ali_registry import Objective, Registry, default_registry
 
-METRICS_NAME = "metrics.jsonl"
 MAX_REWINDS = 5
 SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
 
@@ -78,13 +78,17 @@ class Trainer:
         self.registry = registry or default_registry()
         if distributed.restarted():  # by the launcher, after a process of the run has died
             resume = bool(checkpoint.found(out))
-        elif not resume and distributed.rank() == 0:
-            refuse_used(out)
+        elif distributed.rank() == 0:
+            run_folder.refuse_unfit(out, resume=resume)
+        self._resumed, self._restarted = resume, distributed.restarted()
+        self.metrics = Metrics(out / METRICS_NAME)
         self.device = distributed.local_device(resolve_device(config.device))
         self.step, self.seconds = 0, 0.0
         self.reported: dict[str, float] = {}  # what callbacks add to the next log line
         self._stopping = False
         self._stop_asked, self._saved_step = False, 0
+        self._saver = Saver()
+        self._told: set[str] = set()  # what has been warned of and is not said again
         self._meter = Meter()
         self.rewinds, self.learning_rate_factor, self._remaining_rate = 0, 1.0, 1.0
         self._shown: ALI | None = None
@@ -123,19 +127,26 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train to the end.
 
+        What cannot be written on the way (figures, pictures, a checkpoint) is warned of, and training goes on.
+
         Raises:
             TrainingDiverged: a figure became NaN or infinite; the last good checkpoint stays.
+            FolderError: another process holds the run's folder, or what the run ended with could not be written.
+            CallbackFailed: a callback raised; at the run's end, where everything else is saved by then.
         """
         if self.device.type == "cpu":
             keep_freed_memory()
-        with self._own_randomness(), precision(self.config.precision):
+        held = run_folder.holding(self.out) if distributed.rank() == 0 else nullcontext()
+        with held, self._own_randomness(), precision(self.config.precision):
+            if distributed.rank() == 0:
+                run_folder.claim(self.out, self.metrics, self.step if self._resumed else None, again=self._restarted)
+                atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
             return self._run()
 
     def _run(self) -> TrainResult:
-        if distributed.rank() == 0:
-            self.out.mkdir(parents=True, exist_ok=True)
-            atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
         self._call("on_start")
+        if (self.out / checkpoint.FOLDER).is_symlink():
+            self.warn(f"{self.out / checkpoint.FOLDER} is a link; old checkpoints stay, none is removed through it")
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
             self._schedule()
@@ -148,10 +159,19 @@ class Trainer:
         if self._saved_step != self.step:  # stopped between two duties
             self._checkpoint()
         if distributed.rank() == 0:
-            model_folder.save(self.averaged_model(), self.out)  # a run killed after its last checkpoint lacks it
-        self._call("on_end")
+            self._end()
         rate = self.step * self.config.batch_size / max(self.seconds, 1e-9)
         return TrainResult(str(self.out), self.step, self.seconds, rate, self.step < self.total_steps)
+
+    def _end(self) -> None:
+        """Save what is not saved yet, tell all callbacks, and raise only then."""
+        unsaved = self._saver.finish(self)
+        failures = [failed for callback in self.callbacks if (failed := failure(callback, "on_end", self))]
+        if unsaved:
+            raise unsaved
+        if failures:
+            done = f"the model of step {self.step} is saved in {str(self.out)!r}"
+            raise CallbackFailed(f"{done}, but at the end of its run: {failures[0]}") from failures[0]
 
     def _schedule(self) -> None:
         self.training_step.game.schedule(self.step, self.total_steps)
@@ -219,8 +239,10 @@ class Trainer:
             "images_per_second": steps * self.config.batch_size / max(passed, 1e-9),
         }
         if distributed.rank() == 0:
-            with (self.out / METRICS_NAME).open("a") as file:
-                file.write(json.dumps(figures) + "\n")
+            try:
+                self.metrics.append(figures)
+            except FolderError as error:
+                self._warn_once(METRICS_NAME, f"{error}; training goes on")
         self._call("on_log", figures)
 
     def _refuse_broken_weights(self) -> None:
@@ -240,12 +262,10 @@ class Trainer:
         self._tick()
         states = [distributed.gather(state) for state in random_states(self.device)]
         if distributed.rank() == 0:
-            position = checkpoint.Position(
-                self.step, self.batches.epoch, self.batches.index, self.seconds, self.learning_rate_factor
-            )
-            path = checkpoint.save(self.out, self.training_step, position, states, self.config.keep)
-            model_folder.save(self.averaged_model(), self.out)
-            self._call("on_checkpoint", path)
+            try:
+                self._call("on_checkpoint", self._saver.save(self, states))
+            except FolderError as error:
+                self.warn(f"{error}; training goes on, and the next one is tried")
         self._saved_step = self.step
         distributed.barrier()
 
@@ -258,6 +278,8 @@ class Trainer:
         self.rewinds += 1
         self._meter.clear()
         self._continue()
+        if distributed.rank() == 0:
+            self.metrics.keep_until(self.step)
         self._set_learning_rate(min(factor, self.learning_rate_factor))
         self.warn(
             f"{error.name} became {error.value} at step {error.step}; back to step {self.step} "
@@ -273,26 +295,24 @@ class Trainer:
         if not saved:
             raise FolderError(f"{str(self.out)!r} has no checkpoint to continue from; start it without --resume")
         position = checkpoint.load(saved[-1], self.training_step, self.device)
+        if position.index > self.batches.steps_per_epoch:
+            raise ConfigError(
+                f"{saved[-1]} is at batch {position.index} of an epoch of {self.batches.steps_per_epoch}; remove it to "
+                "use an older one"
+            )
         self.batches.seek(position.epoch, position.index)
         self.step, self.seconds = position.step, position.seconds
         self._saved_step = self.step
         self._set_learning_rate(position.learning_rate_factor)
-        if distributed.rank() == 0:
-            _forget_later_metrics(self.out / METRICS_NAME, self.step)
 
     def _call(self, event: str, *arguments: object) -> None:
         for callback in self.callbacks if distributed.rank() == 0 else ():
-            try:
-                getattr(callback, event)(self, *arguments)
-            except ALIError:
-                raise
-            except Exception as error:
-                who = f"{type(callback).__module__}.{type(callback).__qualname__}"
-                raise CallbackFailed(f"callback {who} failed in {event}: {type(error).__name__}: {error}") from error
+            if failed := failure(callback, event, self, *arguments):
+                if not isinstance(failed, OSError | FolderError):
+                    raise failed
+                self._warn_once(f"{type(callback)}.{event}", f"{failed}; training goes on")
 
-
-def _forget_later_metrics(path: Path, step: int) -> None:
-    """Drop the lines of steps that will be made again."""
-    if path.exists():
-        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        atomic.write(path, "".join(line for line in lines if json.loads(line)["step"] <= step))
+    def _warn_once(self, what: str, text: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            self.warn(text)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ali_cli.settings import Settings, global_options
+from ali_plugin.support import streams
 from ali_registry import ALIError, Command, InvalidRecord, UnavailableName, default_registry, hookimpl
 
 # Name -> the line that ``ali --help`` shows, so that help imports no command.
@@ -125,6 +126,8 @@ def main() -> None:
         if kept.debug:
             raise
         _fail(f"{type(error).__name__}: {error} (this is a bug; --debug shows where)")
+    finally:
+        streams.settle()
 
 
 def _run(kept: Settings) -> Any:
@@ -138,5 +141,5 @@ def _run(kept: Settings) -> Any:
 
 
 def _fail(text: str, code: int = 1) -> None:
-    click.echo(f"error: {' '.join(text.split())}", err=True)
+    click.echo(f"error: {' '.join(text.split())}", file=streams.stderr)
     sys.exit(code)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ali_cli.interruption import INTERRUPTED, interruptible
 from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, note, print_json, print_table, settings
+from ali_plugin.support import streams
 
 if TYPE_CHECKING:
     from ali_plugin.training.callbacks import Callback
-    from ali_plugin.training.trainer import Trainer
+    from ali_plugin.training.trainer import Trainer, TrainResult
 
 
 @click.command(
@@ -98,42 +98,44 @@ def command(
         plan(options, out, resume, callbacks, devices)  # an error of one's own is found before processes start
         distributed.launch(devices, sys.argv[1:])
         return
-    with distributed.process_group(options["device"]):
-        watching: list[Callback | str] = [*training_progress(settings().verbosity), *callbacks]
+    progress = training_progress(settings().verbosity)
+    with distributed.process_group(options["device"]), closing(progress):
+        watching: list[Callback | str] = [progress, *callbacks]
         trainer = prepare(options, out, resume=resume, callbacks=watching)
         if distributed.rank() == 0:
-            for line in trainer.notes:
-                note(line)
-        with _interruptible(trainer):
+            for line in trainer.notes if settings().verbosity >= 0 else ():
+                progress.say(line)
+        say = progress.say if distributed.rank() == 0 else lambda text: None
+        with interruptible(trainer.stop, say, lambda: _what_is_left(trainer)):
             result = trainer.run()
     if distributed.rank() > 0:
         return
     if result.interrupted:
-        click.echo(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}", err=True)
-    if as_json:
-        print_json(asdict(result))
-    else:
-        click.echo(
-            f"{result.path}: {result.steps} steps, {result.seconds:.0f} s, {result.images_per_second:.0f} images/s"
-        )
+        progress.say(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
+    _print_result(result, as_json)
     if result.interrupted:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
-@contextmanager
-def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """The first Ctrl-C or termination ends the run after its step; the next one ends the program."""
+def _what_is_left(trainer: Trainer) -> str:
+    if trainer.step == trainer.total_steps:
+        return "the run has its last step and saves"
+    return f"step {trainer.step + 1} is finished first, then the run is saved"
 
-    def stop(number: int, _: object) -> None:
-        signal.signal(number, signal.default_int_handler)
-        trainer.stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+def _print_result(result: TrainResult, as_json: bool) -> None:
+    """What cannot be printed does not make a run fail whose reader has gone (``| head``)."""
+    from ali_plugin.errors import FolderError
+
+    text = f"{result.path}: {result.steps} steps, {result.seconds:.0f} s, {result.images_per_second:.0f} images/s"
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        print_json(asdict(result)) if as_json else click.echo(text)
+    except BrokenPipeError:
+        streams.abandon(sys.stdout)
+    except OSError as error:
+        raise FolderError(
+            f"step {result.steps} is saved in {result.path}, but this cannot be printed: {error.strerror}"
+        ) from error
 
 
 def _continuation(out: Path) -> str:

@@ -1,0 +1,149 @@
+"""The folder of a run: free for a new one, held by one process, its files its own.
+
+A run replaces and removes files of its folder. It never does so behind a link that leads out of it: a link is
+followed to read, and to write where nothing is there yet.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ali_plugin import model_folder
+from ali_plugin.errors import FolderError
+from ali_plugin.support import atomic, locks
+from ali_plugin.training import checkpoint
+from ali_plugin.training.config import TRAIN_CONFIG_NAME
+from ali_plugin.training.metrics import METRICS_NAME, Metrics
+
+SAMPLES, BEST, TENSORBOARD = "samples", "best", "tensorboard"
+OWN_FILES = (TRAIN_CONFIG_NAME, METRICS_NAME, *locks.FILES)  # beside those of the model
+LEFT = 60.0  # seconds after which a temporary file in a held folder is of a process that was killed
+PICTURE = re.compile(r"step-\d{9}-\w+\.png")
+EVENTS = re.compile(r"events\.out\.tfevents\..*")
+
+
+@contextmanager
+def holding(out: Path) -> Iterator[None]:
+    """Hold a run's folder, made if need be: one process at a time trains in it, or changes what it holds.
+
+    What killed processes have left half written is swept.
+
+    Raises:
+        FolderError: another process, which the text names, holds it; or it cannot be written.
+    """
+    with locks.holding(out / locks.NAME, _what(out)):
+        for folder in (Path(os.path.realpath(out)), *(out / name for name in (checkpoint.FOLDER, SAMPLES, BEST))):
+            atomic.sweep(folder, older_than=LEFT)
+        yield
+
+
+def refuse_unfit(out: Path, *, resume: bool) -> None:
+    """Raise FolderError if a run cannot start in ``out``, or go on there with ``resume``; writes nothing."""
+    refuse_held(out)
+    if resume:
+        refuse_odd_files(out)
+    else:
+        refuse_used(out)
+
+
+def refuse_held(out: Path) -> None:
+    """Raise FolderError, as ``holding`` would, if another process holds the folder; writes nothing."""
+    locks.refuse_held(out / locks.NAME, _what(out))
+
+
+def refuse_used(out: Path) -> None:
+    """Raise FolderError if ``out`` is not free for a new run.
+
+    It is free where it is empty, or holds no more than a run leaves that was killed before its first checkpoint.
+    """
+    if out.exists() and not out.is_dir():
+        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
+    if checkpoint.found(out):
+        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
+    foreign = next(_not_early(out), None)
+    if foreign is not None and (out / TRAIN_CONFIG_NAME).is_file():
+        raise FolderError(
+            f"{str(out)!r} is in use: its run has no checkpoint, but {foreign.name!r} is there; move that away to "
+            "start anew, or name another --out"
+        )
+    if foreign is not None:
+        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
+
+
+def claim(out: Path, metrics: Metrics, step: int | None, *, again: bool) -> None:
+    """Make a held folder ready for a run, unless another process had it since this one looked.
+
+    Args:
+        step: that the run is continued from, None for a new one.
+        again: the launcher has started a new one of several processes again.
+
+    Raises:
+        FolderError: it is not free, or the run is further by now; or its files are not its own.
+    """
+    if step is None:
+        if not again:
+            refuse_used(out)
+        start_anew(out)
+        return
+    refuse_odd_files(out)
+    newest = checkpoint.found(out)[-1:]
+    if newest and newest[0].name != checkpoint.name_of(step):
+        raise FolderError(f"another process has continued the run in {str(out)!r} meanwhile; start again")
+    metrics.keep_until(step)
+
+
+def start_anew(out: Path) -> None:
+    """Remove the figures and pictures of a run that was killed before its first checkpoint."""
+    (out / METRICS_NAME).unlink(missing_ok=True)
+    if not (out / SAMPLES).is_symlink():
+        for picture in _entries(out / SAMPLES):
+            if PICTURE.fullmatch(picture.name):
+                picture.unlink(missing_ok=True)
+
+
+def refuse_odd_files(out: Path) -> None:
+    """Raise FolderError where a file that a run replaces is a link out of its folder, or no regular file."""
+    model_folder.refuse_links_elsewhere(out, (*OWN_FILES, *model_folder.FILES))
+    for name in (*OWN_FILES, *model_folder.FILES):
+        if (out / name).exists() and not (out / name).is_file():
+            raise FolderError(f"{out / name} is no regular file; a run writes a file of this name, so remove it")
+    for name in (checkpoint.FOLDER, SAMPLES, BEST):
+        if (out / name).exists() and not (out / name).is_dir():
+            raise FolderError(f"{out / name} is no folder; a run makes a folder of this name, so remove it")
+
+
+def refuse_overwriting(path: Path) -> None:
+    """Raise FolderError if a file would be replaced behind a linked folder of the run."""
+    if path.parent.is_symlink() and os.path.lexists(path):
+        raise FolderError(f"{path.parent} is a link, and {path.name} is there already; it is not overwritten")
+
+
+def _what(out: Path) -> str:
+    return f"the run in {str(out)!r}"
+
+
+def _not_early(out: Path) -> Iterator[Path]:
+    """What a run does not leave behind that has no checkpoint yet."""
+    ours = {SAMPLES: PICTURE, TENSORBOARD: EVENTS}
+    for path in _entries(out):
+        if path.is_dir() and not (path.is_symlink() and path.name not in (checkpoint.FOLDER, *ours, BEST)):
+            mine = ours.get(path.name)
+            inside = (entry.name for entry in _entries(path))
+            early = all(atomic.is_partial(name) or (mine and mine.fullmatch(name)) for name in inside)
+        else:
+            early = path.name in OWN_FILES or atomic.is_partial(path.name)
+        if not early:
+            yield path
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be read ({error.strerror or error})") from error
