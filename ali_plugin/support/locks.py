@@ -19,6 +19,9 @@ from ali_plugin.support.strict_json import read_object
 NAME = ".lock"  # of a lock that lies in the folder that it is on
 FILES = (NAME, f"{NAME}.holder")
 
+SHORT = 0.2  # seconds to wait at least: whoever only looks whether the lock is held, holds it for a moment
+SAID = 1.0  # seconds in which the holder says who it is
+
 
 @contextmanager
 def holding(lock: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
@@ -57,7 +60,7 @@ def _acquire(lock: Path, what: str, wait: float) -> BaseFileLock:
         for kind in (FileLock, SoftFileLock):  # the second where a network file system has no locks
             try:
                 taken: BaseFileLock = kind(lock)
-                taken.acquire(timeout=wait)
+                taken.acquire(timeout=wait if wait < 0 else max(wait, SHORT))
                 return taken
             except NotImplementedError:
                 continue
@@ -77,8 +80,26 @@ def _holder(lock: Path) -> Path:
 
 
 def _who(holder: Path) -> str:
+    """The process that holds a lock, which it says a moment after it took it."""
+    end = time.monotonic() + SAID
+    while True:
+        try:
+            found = read_object(holder)
+            number, host = int(found["process"]), found["host"]
+            if host != platform.node() or _is_alive(number):  # else it was killed, and another has taken the lock
+                return f"process {number} on {host} (since {found['since']})"
+        except (ConfigError, ValueError, KeyError, TypeError):
+            pass
+        if time.monotonic() > end:
+            return "another process"
+        time.sleep(0.02)
+
+
+def _is_alive(number: int) -> bool:
     try:
-        found = read_object(holder)
-        return f"process {int(found['process'])} on {found['host']} (since {found['since']})"
-    except (ConfigError, ValueError, KeyError, TypeError):
-        return "another process"
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is another person's
+        return True
+    return True
