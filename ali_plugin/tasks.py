@@ -13,6 +13,7 @@ from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
 from ali_plugin.pictures import save_picture
+from ali_plugin.support import atomic
 from ali_plugin.support.devices import resolve_device
 
 CHUNK = 250

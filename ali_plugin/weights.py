@@ -101,7 +101,7 @@ def read(path: Path, implied: Mapping[str, Tensor], parts: Collection[str]) -> d
     _bound_header(path)
     try:
         with safe_open(path, framework="pt") as file:
-            names = _names(file)
+            names = names_in(file)
             _compare(path, file, names, implied)
             wanted = {name: names[name] for name in implied if name.split(".")[0] in parts}
             held = {first: file.get_tensor(first) for first in dict.fromkeys(wanted.values())}
@@ -121,12 +121,12 @@ def read_all(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return {name: held[first] for name, first in _names(file).items()}
+            return {name: held[first] for name, first in names_in(file).items()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged ({short(str(error))}); fetch or write it again") from error
 
 
-def _names(file: Any) -> dict[str, str]:
+def names_in(file: Any) -> dict[str, str]:
     """Each name of a tensor with the name that the file holds it under."""
     held = {name: name for name in file.keys()}  # noqa: SIM118
     others = {name: first for name, first in (file.metadata() or {}).items() if first in held and name not in held}

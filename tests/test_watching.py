@@ -301,7 +301,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_tried_again(
 
 def test_the_last_checkpoint_is_tried_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = prepare({**SMALL, "steps": 4}, tmp_path / "run")
-    failed = []
+    failed: list[object] = []
     break_writing(monkeypatch, lambda path: "state" in path.name and trainer.step == 4 and not failed
                   and not failed.append(path))  # type: ignore[func-returns-value]  # fmt: skip
     trainer.run()

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ali_plugin import state, weights
 from ali_plugin.errors import WeightsError
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import short
@@ -22,11 +23,11 @@ LARGEST_GENERATOR = 1 << 16  # bytes of a state; the CPU's has 5056
 
 def nets_of(step: TrainingStep) -> dict[str, Tensor]:
     """Every tensor of a step but the optimisers': nets, averages."""
-    tensors = {f"model.{name}": tensor for name, tensor in step.game.model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in state.named(step.game.model).items()}
     for name, net in step.game.modules().items():
-        tensors |= {f"game.{name}.{key}": tensor for key, tensor in net.state_dict().items()}
+        tensors |= {f"game.{name}.{key}": tensor for key, tensor in state.named(net).items()}
     if step.average:
-        tensors |= {f"average.{name}": tensor for name, tensor in step.average.weights.items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in step.average.averages.items()}
     return tensors
 
 
@@ -46,8 +47,8 @@ def read(path: Path, step: TrainingStep, generators: Iterable[str]) -> dict[str,
     found: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118, it is no dict
-                shape = torch.Size(file.get_slice(name).get_shape())
+            for name, held in weights.names_in(file).items():
+                shape = torch.Size(file.get_slice(held).get_shape())
                 like = needed.get(name, moments.get(name))
                 if like is None and _is_generator(name, prefixes):
                     like = torch.empty(min(shape.numel(), LARGEST_GENERATOR), dtype=torch.uint8)
@@ -55,7 +56,7 @@ def read(path: Path, step: TrainingStep, generators: Iterable[str]) -> dict[str,
                     raise _refused(path, f"the run has no {short(repr(name))}")
                 if shape != like.shape:
                     raise _refused(path, f"{name} has shape {short(str(tuple(shape)))}, not {tuple(like.shape)}")
-                found[name] = file.get_tensor(name)
+                found[name] = file.get_tensor(held)
                 if found[name].dtype != like.dtype:
                     raise _refused(path, f"{name} holds {found[name].dtype}, not {like.dtype}")
     except (SafetensorError, OSError) as error:
