@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync(path.parent)
     except (OSError, SafetensorError) as error:
-        raise FolderError(f"cannot write {path}: {_reason(error)}") from error
+        raise FolderError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def making(folder: Path) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise FolderError(f"{folder} is in use: another process has just made it; name a new folder") from error
-        raise FolderError(f"cannot write {folder}: {_reason(error)}") from error
+        raise FolderError(f"cannot write {folder}: {reason_of(error)}") from error
     finally:
         lock.release(force=True)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -152,8 +152,11 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and PARTIAL in name
 
 
-def _reason(error: OSError | SafetensorError) -> str:
-    return getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ")
+def reason_of(error: BaseException) -> str:
+    """Why something could not be written, without the name of the file."""
+    return getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ").removeprefix(
+        "I/O error: "
+    )
 
 
 def _mode_to_keep(path: Path) -> int | None:

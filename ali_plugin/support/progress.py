@@ -23,4 +23,4 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description, total, console=Console(file=streams.stderr))
+    yield from rich_track(items, description, total, console=Console(file=streams.unfailing(sys.stderr)))

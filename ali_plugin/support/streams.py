@@ -10,39 +10,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO, cast
 
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # nobody reads what is written: a pipe, a terminal that is closed
+
 
 class Unfailing(io.TextIOBase):
-    """The program's stderr at each moment, on which to write never fails: its reader may go, its disk may fill."""
+    """A stream on which to write never fails: its reader may go, its disk may fill.
+
+    Args:
+        stream: None for the program's stderr at each moment.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    @property
+    def stream(self) -> TextIO:
+        return self._stream or sys.stderr
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return getattr(sys.stderr, "encoding", None) or "utf-8"
+        return getattr(self.stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        with _tolerated():
-            sys.stderr.write(text)
+        with _tolerated(self.stream):
+            self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with _tolerated():
-            sys.stderr.flush()
+        with _tolerated(self.stream):
+            self.stream.flush()
 
     def isatty(self) -> bool:
-        return is_terminal(sys.stderr)
+        return is_terminal(self.stream)
 
     def fileno(self) -> int:
-        if sys.stderr is None:
-            raise OSError("there is no stderr")
-        return sys.stderr.fileno()
+        return self.stream.fileno()
+
+
+def unfailing(stream: TextIO | None = None) -> IO[str]:
+    """See ``Unfailing``."""
+    return cast(IO[str], Unfailing(stream))
 
 
 @contextmanager
-def _tolerated() -> Iterator[None]:
+def _tolerated(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # there, later lines may get through
-            abandon(sys.stderr)
+        if error.errno in GONE:  # on a disk that is full, later lines may get through
+            abandon(stream)
     except (ValueError, AttributeError):  # it is closed, or was from the start
         pass
 
@@ -71,4 +87,4 @@ def abandon(stream: TextIO | None) -> None:
         os.close(nowhere)
 
 
-stderr = cast(IO[str], Unfailing())
+stderr = unfailing()

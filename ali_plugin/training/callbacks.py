@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ali_plugin.errors import ALIError, CallbackFailed
+from ali_plugin.errors import ALIError, CallbackFailed, FolderError
 from ali_registry import Callback as CallbackRecord
 from ali_registry import InvalidRecord, Registry
 from ali_registry.text import as_text
@@ -36,18 +36,23 @@ class Callback:
         """After the last step, also of an interrupted run, when everything is saved."""
 
 
-def failure(callback: Callback, event: str, *arguments: object) -> Exception | None:
-    """Call a callback; what it raises is returned: errors of ours and of the system as they are, others named."""
+def failure(callback: Callback, event: str, *arguments: object) -> ALIError | None:
+    """Call a callback; what it raises is returned, a FolderError where it could not write."""
+    who = f"callback {type(callback).__module__}.{type(callback).__qualname__}"
+    failed: ALIError
     try:
         getattr(callback, event)(*arguments)
-    except (ALIError, OSError) as error:
+    except ALIError as error:
         return error
-    except Exception as error:
-        who = f"{type(callback).__module__}.{type(callback).__qualname__}"
-        failed = CallbackFailed(f"callback {who} failed in {event}: {type(error).__name__}: {as_text(error)}")
+    except OSError as error:
+        failed = FolderError(f"{who} cannot write in {event}: {error.strerror or as_text(error)}")
         failed.__cause__ = error
-        return failed
-    return None
+    except Exception as error:
+        failed = CallbackFailed(f"{who} failed in {event}: {type(error).__name__}: {as_text(error)}")
+        failed.__cause__ = error
+    else:
+        return None
+    return failed
 
 
 def build_callback(name: str, registry: Registry) -> Callback:

@@ -76,7 +76,7 @@ def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence
             if not linked:  # it is there in a run that was continued from an earlier one
                 shutil.rmtree(target, ignore_errors=True)
     except FolderError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error.__cause__ or error
+        reason = atomic.reason_of(error.__cause__ or error)
         raise FolderError(f"cannot write the checkpoint {target}: {reason}") from error
     for old in [] if linked else found(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ali_plugin.errors import MissingExtra
 from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.run_folder import TENSORBOARD
 
 if TYPE_CHECKING:
     from ali_plugin.training.trainer import Trainer
@@ -21,9 +23,16 @@ class TensorBoard(Callback):
             raise MissingExtra("--log tensorboard needs: pip install 'ali-plugin[tensorboard]'") from error
         self._make: Any = SummaryWriter
         self._writer: Any = None
+        self._excepthook = threading.excepthook
 
     def on_start(self, trainer: Trainer) -> None:
-        self._writer = self._make(str(trainer.out / "tensorboard"), purge_step=trainer.step or None)
+        threading.excepthook = self._tolerate
+        self._writer = self._make(str(trainer.out / TENSORBOARD), purge_step=trainer.step or None)
+
+    def _tolerate(self, raised: threading.ExceptHookArgs) -> None:
+        """Where its thread cannot write, the next ``on_log`` is told: no traceback for the person."""
+        if not (issubclass(raised.exc_type, OSError) and type(raised.thread).__module__.startswith("tensorboard.")):
+            self._excepthook(raised)
 
     def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
         for name, value in figures.items() if self._writer is not None else ():  # None: it could not be made
@@ -31,5 +40,6 @@ class TensorBoard(Callback):
                 self._writer.add_scalar(name, value, trainer.step)
 
     def on_end(self, trainer: Trainer) -> None:
+        threading.excepthook = self._excepthook
         if self._writer is not None:
             self._writer.close()

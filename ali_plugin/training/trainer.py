@@ -308,7 +308,7 @@ class Trainer:
     def _call(self, event: str, *arguments: object) -> None:
         for callback in self.callbacks if distributed.rank() == 0 else ():
             if failed := failure(callback, event, self, *arguments):
-                if not isinstance(failed, OSError | FolderError):
+                if not isinstance(failed, FolderError):
                     raise failed
                 self._warn_once(f"{type(callback)}.{event}", f"{failed}; training goes on")
 

@@ -138,7 +138,7 @@ class ProgressBar(TrainingProgress):
             TextColumn("{task.fields[figures]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(file=streams.stderr),
+            console=Console(file=streams.unfailing(sys.stderr)),  # which the bar puts itself in the place of
         )
         task = progress.add_task(
             trainer.config.architecture, total=trainer.total_steps, completed=trainer.step, figures=""

@@ -130,9 +130,10 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
     text = f"{result.path}: {result.steps} steps, {result.seconds:.0f} s, {result.images_per_second:.0f} images/s"
     try:
         print_json(asdict(result)) if as_json else click.echo(text)
-    except BrokenPipeError:
-        streams.abandon(sys.stdout)
     except OSError as error:
+        if error.errno in streams.GONE:
+            streams.abandon(sys.stdout)
+            return
         raise FolderError(
             f"step {result.steps} is saved in {result.path}, but this cannot be printed: {error.strerror}"
         ) from error
