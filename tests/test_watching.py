@@ -150,8 +150,13 @@ def test_a_terminal_that_closes(bar: bool, tmp_path: Path) -> None:
         if not bar:
             os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), 2)
         os.execv(sys.executable, [*SLOW, *ENDLESS, "--out", str(out)])
-    wait_for(lambda: (out / "metrics.jsonl").exists())
-    os.close(terminal)
+    try:
+        wait_for(lambda: (out / "metrics.jsonl").exists())
+    except AssertionError:
+        os.kill(number, signal.SIGKILL)
+        raise
+    finally:
+        os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 130
     assert saved_step(out) > 0
     if not bar:
