@@ -58,7 +58,11 @@ class Game(ABC):
         """
 
     def schedule(self, step: int, total_steps: int) -> None:  # noqa: B027 - most objectives have no phases
-        """Called before step ``step`` (from 0), for objectives with phases; a function of the two numbers."""
+        """Called before step ``step`` (from 0), for objectives with phases; a function of the two numbers.
+
+        What it decides it keeps in attributes, or in the modes of nets: a captured CUDA graph is made anew when
+        one of them has changed.
+        """
 
     def modules(self) -> dict[str, nn.Module]:
         """Nets of the objective's own, beside the model's; they are checkpointed."""

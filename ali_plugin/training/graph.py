@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from ali_plugin.objectives.game import Batch
+from ali_plugin.objectives.game import Batch, Game
 
 T = TypeVar("T")
+PLAIN = (bool, int, float, str, type(None))
 WARM_UP = 3  # eager updates before the capture: they set up libraries, optimisers and gradients
 
 
@@ -19,11 +20,22 @@ class GraphedUpdate:
     """Runs an update eagerly a few times, captures it once, and replays it from then on.
 
     The eager updates are steps of the run like any other, and a capture runs nothing: no step is lost or made
-    twice. Random numbers advance at each replay, as they do eagerly.
+    twice. Random numbers advance at each replay, as they do eagerly. A graph repeats the kernels of its capture,
+    whatever the objective has decided since, so that all begins anew when ``phase`` gives another value.
+
+    Args:
+        update: makes a step and returns figures.
+        phase: what the update's course depends on beside the batch and the contents of tensors.
     """
 
-    def __init__(self, update: Callable[[Batch], dict[str, Tensor]], device: torch.device) -> None:
-        self._update, self._device = update, device
+    def __init__(
+        self,
+        update: Callable[[Batch], dict[str, Tensor]],
+        device: torch.device,
+        phase: Callable[[], Hashable] = lambda: None,
+    ) -> None:
+        self._update, self._device, self._phase = update, device, phase
+        self._present = phase()
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Batch | None = None
@@ -31,15 +43,20 @@ class GraphedUpdate:
         self._stream = torch.cuda.Stream(device)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        if self._phase() != self._present:
+            self._calls, self._graph = 0, None
         self._calls += 1
         if self._calls <= WARM_UP:
-            return self._aside(batch)
-        if self._graph is None or self._batch is None:
-            self._batch = _map(batch, torch.clone)
-            self._graph = self._capture(self._batch)
-        _copy(batch, self._batch)
-        self._graph.replay()
-        return {name: figure.clone() for name, figure in self._figures.items()}
+            figures = self._aside(batch)
+        else:
+            if self._graph is None or self._batch is None:
+                self._batch = _map(batch, torch.clone)
+                self._graph = self._capture(self._batch)
+            _copy(batch, self._batch)
+            self._graph.replay()
+            figures = {name: figure.clone() for name, figure in self._figures.items()}
+        self._present = self._phase()  # what an update itself changes, a count of its calls say, is no new phase
+        return figures
 
     def _aside(self, batch: Batch) -> dict[str, Tensor]:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
@@ -53,6 +70,29 @@ class GraphedUpdate:
         with torch.cuda.graph(graph, stream=self._stream):
             self._figures = self._update(batch)
         return graph
+
+
+def phase_of(game: Game) -> Hashable:
+    """The plain values that an objective and those inside it hold, and the modes of their nets.
+
+    Whatever ``Game.schedule`` sets is among them: a flag, a number, another tensor, a net that is frozen.
+    """
+    nets = [game.model, *game.modules().values()]
+    modes = tuple(module.training for net in nets for module in net.modules())
+    trained = tuple(parameter.requires_grad for net in nets for parameter in net.parameters())
+    return modes, trained, _plain(game, set())
+
+
+def _plain(value: object, seen: set[int]) -> Hashable:
+    """A value that two calls can be compared by: numbers and text themselves, other things by which they are."""
+    if isinstance(value, Game) and id(value) not in seen:
+        seen.add(id(value))
+        return _plain(vars(value), seen)
+    if isinstance(value, dict):
+        return tuple((key, _plain(inner, seen)) for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(_plain(inner, seen) for inner in value)
+    return value if isinstance(value, PLAIN) else id(value)
 
 
 def _map(value: T, function: Callable[[Tensor], Tensor]) -> T:

@@ -13,7 +13,7 @@ from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.distributed import average_gradients
 from ali_plugin.training.ema import AveragedWeights
-from ali_plugin.training.graph import GraphedUpdate
+from ali_plugin.training.graph import GraphedUpdate, phase_of
 
 Update = Callable[[Batch], dict[str, Tensor]]
 LEVELS = 100  # of a learning rate that falls: a captured graph is made anew for each
@@ -47,7 +47,7 @@ class TrainingStep:
             for name, parameters in game.players().items()
         }
         self.average = None if config.ema is None else AveragedWeights(game.model, config.ema)
-        self._update: Update = GraphedUpdate(self.update, self.device) if config.cuda_graphs else self.update
+        self._update: Update = self._graphed() if config.cuda_graphs else self.update
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Move all players; returns the game's figures as device scalars, not synchronised."""
@@ -74,4 +74,7 @@ class TrainingStep:
             for group in optimiser.param_groups:
                 group["lr"] = share * self.config.learning_rate(name)
         if isinstance(self._update, GraphedUpdate):
-            self._update = GraphedUpdate(self.update, self.device)
+            self._update = self._graphed()
+
+    def _graphed(self) -> GraphedUpdate:
+        return GraphedUpdate(self.update, self.device, lambda: phase_of(self.game))
