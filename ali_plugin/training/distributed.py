@@ -7,42 +7,67 @@ environment. Batch norm sees the rows of all processes, so that N processes make
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
-from ali_plugin.errors import ProcessesFailed
+from ali_plugin.errors import DeviceError, OptionError, ProcessesFailed
 from ali_plugin.support.devices import resolve_device
+from ali_plugin.support.processes import python_module
+from ali_plugin.training.launched import ADVICE, Launched
 
 MAX_RESTARTS = 3
+JOIN = timedelta(minutes=5)  # for all processes to start
+
+ALONE = Launched()
+_place: ContextVar[Launched] = ContextVar("place", default=ALONE)
 
 
 def rank() -> int:
-    """Number of this process, 0 where there is only one."""
-    return int(os.environ.get("RANK", "0"))
+    """Number of this process in the run that it has joined, 0 where there is only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes make the run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes make the run that this one has joined."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def restarted() -> bool:
     """Whether the launcher has started this process again after one of the run's processes died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _place.get().restarted
 
 
 def local_device(device: torch.device) -> torch.device:
     """The device of this process: its own GPU, where the run is on GPUs."""
     if device.type == "cuda" and device.index is None and world_size() > 1:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", _place.get().local_rank)
     return device
+
+
+def refuse_shared_gpu(device: torch.device, processes: int) -> None:
+    """Raise where so many processes of this machine cannot have a GPU each; on a CPU they need none.
+
+    Raises:
+        OptionError: the device is one certain GPU.
+        DeviceError: there are fewer GPUs than processes.
+    """
+    if device.type != "cuda" or processes == 1:
+        return
+    if device.index is not None:
+        raise OptionError(f"--device is {device}, one GPU for {processes} processes; --device cuda gives each its own")
+    if processes > torch.cuda.device_count():
+        raise DeviceError(f"{processes} processes need a GPU each, this machine has {torch.cuda.device_count()}; "
+                          "take fewer --devices, or --device cpu")  # fmt: skip
 
 
 def launch(processes: int, arguments: Sequence[str]) -> None:
@@ -67,8 +92,9 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
         max_restarts=MAX_RESTARTS,
         monitor_interval=0.5,
     )
+    program, *words = python_module("ali_cli", *arguments)
     try:
-        elastic_launch(config, sys.executable)("-m", "ali_cli", *arguments)
+        elastic_launch(config, program)(*words)
     except ChildFailedError as error:
         raise ProcessesFailed(f"the run's processes failed: {error.format_msg().splitlines()[0]}") from error
     except SignalException as error:
@@ -77,15 +103,52 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
 
 @contextmanager
 def process_group(device: str | None) -> Iterator[None]:
-    """Join the other processes of the run, if there are any, for work on a device (by name; None: the best)."""
-    if world_size() == 1 or dist.is_initialized():
-        yield
-        return
-    dist.init_process_group("nccl" if resolve_device(device or "auto").type == "cuda" else "gloo")
+    """Join the other processes of the run, if there are any, for work on a device (by name; None: the best).
+
+    Raises:
+        OptionError: the launcher's variables in the environment cannot be.
+        DeviceError: this process has no GPU of its own.
+        ProcessesFailed: the others do not come.
+    """
+    place = Launched.from_environment()
+    token = _place.set(place)
     try:
-        yield
+        if place.world_size == 1 or dist.is_initialized():
+            yield
+            return
+        _join(place, device)
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()
     finally:
-        dist.destroy_process_group()
+        _place.reset(token)
+
+
+def _join(place: Launched, device: str | None) -> None:
+    # A GPU without a number is not touched to see whether it is there: each process would take memory of the first.
+    gpu = device in (None, "auto", "cuda") and torch.cuda.is_available()
+    where = torch.device("cuda") if gpu else resolve_device(device or "auto")
+    refuse_shared_gpu(where, place.local_rank + 1)
+    own = None
+    if where.type == "cuda":
+        own = where if where.index is not None else torch.device("cuda", place.local_rank)
+        torch.cuda.set_device(own)
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=JOIN))
+        store.set_timeout(dist.default_pg_timeout)  # joining may fail soon, a message may have to wait for a picture
+        dist.init_process_group(
+            "gloo" if own is None else "nccl",
+            store=PrefixStore("ali", store),
+            rank=place.rank,
+            world_size=place.world_size,
+            device_id=own,  # else NCCL guesses it
+        )
+    except (RuntimeError, ValueError) as error:  # DistNetworkError and its kin are RuntimeErrors
+        raise ProcessesFailed(
+            f"process {place.rank} of {place.world_size} cannot join the others at {os.environ['MASTER_ADDR']}:"
+            f"{os.environ['MASTER_PORT']} ({str(error).splitlines()[0]}); {ADVICE} RANK, WORLD_SIZE and MASTER_ADDR"
+        ) from error
 
 
 def average_gradients(optimisers: Mapping[str, torch.optim.Optimizer]) -> None:

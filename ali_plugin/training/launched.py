@@ -1,0 +1,57 @@
+"""What a launcher such as torchrun tells a process through its environment, checked before anything waits for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ali_plugin.errors import OptionError
+
+MAX_PROCESSES = 1 << 16
+ADVICE = "start the run by --devices N or torchrun, or unset"
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """One process of a run.
+
+    Attributes:
+        rank: its number of ``world_size``; local_rank: its number on this machine.
+        restarted: one of the run's processes has died, and all were started again.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    restarted: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Launched:
+        """A run of one process where nothing has launched this one.
+
+        Raises:
+            OptionError: the variables are incomplete or cannot be, as those that another program has left.
+        """
+        given = {name: value for name, value in environment.items() if value.strip()}
+        world_size = _number(given, "WORLD_SIZE", 1, 1, MAX_PROCESSES)
+        rank = _number(given, "RANK", 0, 0, world_size - 1)
+        local_rank = _number(given, "LOCAL_RANK", 0, 0, world_size - 1)
+        if world_size > 1:
+            if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in given]:
+                raise OptionError(f"WORLD_SIZE is {world_size}, without {' and '.join(missing)}; {ADVICE} WORLD_SIZE")
+            _number(given, "MASTER_PORT", 0, 1, (1 << 16) - 1)
+        restarted = "WORLD_SIZE" in given and _number(given, RESTARTS, 0, 0, 1 << 31) > 0
+        return cls(rank, world_size, local_rank, restarted)
+
+
+def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    value = given.get(name, str(default)).strip()
+    number = int(value) if value.isascii() and value.isdigit() and len(value) < 12 else None
+    if number is None or not least <= number <= most:
+        what = "a number " if number is None else ""
+        of = f" of WORLD_SIZE {most + 1}" if name.endswith("RANK") else ""
+        bounds = f"from {least} to {most}" if least < most else str(least)
+        raise OptionError(f"{name} is {value!r} in the environment, it has to be {what}{bounds}{of}; {ADVICE} {name}")
+    return number
