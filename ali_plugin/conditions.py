@@ -18,13 +18,26 @@ def from_labels(labels: Tensor, size: int) -> Tensor:
     """Class numbers (B,) as one-hot, attributes (B, A) as they are: (B, size), float32.
 
     Raises:
-        PartMismatch: the labels are of another size.
+        PartMismatch: the labels are of another size. Labels on a GPU are to be checked before (``refuse_outside``),
+            as reading them would make the host wait.
     """
+    if labels.device.type == "cpu":
+        refuse_outside(labels, size)
     if labels.ndim == 1:
         return one_hot(labels, size).float()
+    return labels.float()
+
+
+def refuse_outside(labels: Tensor, size: int) -> None:
+    """Raise PartMismatch where labels, class numbers (B,) or attributes (B, A), make no condition of this size."""
+    if labels.ndim == 1:
+        if len(outside := labels[(labels < 0) | (labels >= size)]):
+            raise PartMismatch(
+                f"a label is {outside[0].item()}, the model takes a condition of {size}: classes 0 to {size - 1}"
+            )
+        return
     if labels.shape[1] != size:
         raise PartMismatch(f"the data have {labels.shape[1]} attributes, the model takes a condition of {size}")
-    return labels.float()
 
 
 def parse(text: str, config: ModelConfig) -> Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ali_plugin.compose import compose
 from ali_plugin.config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.errors import OptionError, PartMismatch
+from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TrainConfig
@@ -49,7 +50,9 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
         raise OptionError(f"objective {config.objective!r} learns from labels; say how many with --labels N")
     if config.labels is not None and not uses_labels:
         raise OptionError(f"objective {config.objective!r} uses no labels; leave --labels out")
-    return ALI.from_config(
+    if uses_labels and split.label_size < 2:
+        raise DataError(f"objective {config.objective!r} learns classes, dataset {config.dataset!r} has only one")
+    model = ALI.from_config(
         compose(
             config.architecture,
             parts={kind: getattr(config, kind) for kind in PARTS},
@@ -61,6 +64,9 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
         ),
         registry,
     )
+    if config.batch_size == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise OptionError("--batch-size is 1, but the nets have batch norm, which compares samples; take at least 2")
+    return model
 
 
 def initialise_output(model: ALI, split: DataSplit) -> None:

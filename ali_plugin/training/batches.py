@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.conditions import from_labels
+from ali_plugin.conditions import from_labels, refuse_outside
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled
@@ -84,6 +84,8 @@ class Batches:
         self.condition_size = condition_size
         self.source = source_of(split, device)
         self.samples = len(split)
+        if condition_size and split.labels is not None:
+            refuse_outside(torch.from_numpy(split.labels), condition_size)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels).to(device)
         self.subset: NDArray[np.int64] | None = None
         if labelled is not None:
@@ -99,7 +101,7 @@ class Batches:
 
     def next(self) -> Batch:
         """The next batch."""
-        if self.index == self.steps_per_epoch:
+        if self.index >= self.steps_per_epoch:  # beyond it where the data have become fewer
             self.seek(self.epoch + 1, 0)
         chosen = self._rows(self.index)
         self.index += 1
