@@ -40,11 +40,13 @@ class Decoded:
         data: (N, C, H, W) uint8, read only.
         kept: indices of the files that they come from, (N,).
         unreadable: the other files, with reasons.
+        digest: SHA-256 of all of ``data``.
     """
 
     data: NDArray[np.uint8]
     kept: NDArray[np.int64]
     unreadable: list[str]
+    digest: str
 
 
 def cache_root() -> Path:
@@ -136,4 +138,4 @@ def _open(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded:
     if not sound:
         raise DataError(advice)
     data = np.memmap(folder / PICTURES, np.uint8, mode="r", shape=(len(kept), *shape))
-    return Decoded(data, kept, list(unreadable.values()))
+    return Decoded(data, kept, list(unreadable.values()), found)

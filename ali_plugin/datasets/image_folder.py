@@ -33,7 +33,8 @@ def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[i
     part = "train" if split == "train" else "held-out"
     pictures = decoded(files, data_dir, data_shape, f"image-folder-{part}")
     labels = class_numbers(files, data_dir, classes)[pictures.kept] if classes else None
-    return DataSplit(pictures.data, labels, classes, unreadable_note(pictures.unreadable))
+    names = tuple(path.relative_to(data_dir).as_posix() for path in everything)
+    return DataSplit(pictures.data, labels, classes, unreadable_note(pictures.unreadable), names, pictures.digest)
 
 
 def _of_split(paths: list[Path], split: Split) -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image, ImageOps
 
 from ali_plugin.errors import DataError
 
+OUTPUTS = ({"train_config.json"}, {"experiment.json"}, {"model_index.json"}, {"config.json", "model.safetensors"})
+"""Files by which a folder is known as a run's, an experiment's or a model's: its pictures are no training data."""
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 MODES = {1: "L", 3: "RGB"}
 
@@ -33,10 +36,23 @@ def list_images(folder: Path) -> list[Path]:
     """The PNG and JPEG files below a folder, sorted; DataError where there are none."""
     if not folder.is_dir():
         raise DataError(f"the data folder {str(folder)!r} does not exist; name one with --data-dir")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = sorted(path for path in _below(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise DataError(f"{str(folder)!r} has no PNG or JPEG files")
     return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """What is in a folder and its subfolders, except for what the program has made there (``--data-dir .``)."""
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        folders[:] = [name for name in folders if not is_output(here / name)]
+        yield from (here / name for name in names)
+
+
+def is_output(folder: Path) -> bool:
+    """Whether a folder is one that the program writes: of a run, an experiment or a model."""
+    return any(all((folder / name).is_file() for name in names) for names in OUTPUTS)
 
 
 def class_names(files: Sequence[Path], folder: Path) -> tuple[str, ...]:

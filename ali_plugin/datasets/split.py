@@ -23,20 +23,40 @@ class DataSplit:
         labels: (N,) class numbers, or (N, A) binary attributes, int64.
         classes: names of the classes or attributes.
         notes: what the person should know, such as files that could not be read.
+        files: the files that the dataset is made of, relative to its folder, those of other splits too where they
+            are at hand. A run that is continued finds by them what has changed.
+        digest: of all the samples' content where it is known without reading them.
     """
 
     data: NDArray[np.uint8] | NDArray[np.float32]
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if self.data.dtype not in (np.uint8, np.float32):
             raise DataError(f"samples are {self.data.dtype}, neither uint8 pictures nor float32")
         if len(self.data) == 0:
             raise DataError("the split has no samples")
-        if self.labels is not None and len(self.labels) != len(self.data):
-            raise DataError(f"there are {len(self.labels)} labels for {len(self.data)} samples")
+        if self.labels is not None:
+            self._check_labels(self.labels)
+
+    def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        if labels.dtype != np.int64 or labels.ndim not in (1, 2):
+            raise DataError(f"labels are {labels.dtype} of shape {labels.shape}, not int64 (N,) or (N, A)")
+        if len(labels) != len(self.data):
+            raise DataError(f"there are {len(labels)} labels for {len(self.data)} samples")
+        if labels.ndim == 2:
+            if self.classes and len(self.classes) != labels.shape[1]:
+                raise DataError(f"there are {len(self.classes)} names for {labels.shape[1]} attributes")
+            return
+        least, most = int(labels.min()), int(labels.max())
+        if least < 0 or (self.classes and most >= len(self.classes)):
+            wrong = least if least < 0 else most
+            known = f"there are {len(self.classes)} classes" if self.classes else "classes are numbered from 0"
+            raise DataError(f"a label is {wrong}, but {known}; the dataset has to give others")
 
     def __len__(self) -> int:
         return len(self.data)

@@ -37,7 +37,9 @@ def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[
     files = list_images(folder)
     labels = _labels(files, folder, classes)
     pictures = decoded(files, folder, data_shape, f"tiny-imagenet-{part}")
-    return DataSplit(pictures.data, labels[pictures.kept], classes, unreadable_note(pictures.unreadable))
+    names = tuple(path.relative_to(root).as_posix() for path in files)
+    notes = unreadable_note(pictures.unreadable)
+    return DataSplit(pictures.data, labels[pictures.kept], classes, notes, names, pictures.digest)
 
 
 def _labels(files: list[Path], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -100,7 +100,8 @@ def celeba(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ..
     pictures = decoded(files, folder, data_shape, f"celeba-{part}")
     labels = whole.attr.numpy().astype(np.int64)[pictures.kept]
     names = tuple(name for name in whole.attr_names if name)
-    return DataSplit(pictures.data, labels, names, unreadable_note(pictures.unreadable))
+    notes = unreadable_note(pictures.unreadable)
+    return DataSplit(pictures.data, labels, names, notes, tuple(whole.filename), pictures.digest)
 
 
 def _part(array: Any, split: Split) -> Any:

@@ -24,7 +24,8 @@ class Callback:
         """Every ``log_every`` steps: losses averaged since the last call, images_per_second, step, epoch."""
 
     def on_sample(self, trainer: Trainer) -> None:
-        """Every ``sample_every`` steps and at the end."""
+        """Every ``sample_every`` steps and after the last one, before the log line of the same step, into which
+        ``trainer.reported`` goes."""
 
     def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
         """After a checkpoint is complete on disk."""

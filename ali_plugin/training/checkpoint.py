@@ -17,17 +17,16 @@ from ali_plugin import state as of_nets
 from ali_plugin import weights
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
 from ali_plugin.support import atomic
-from ali_plugin.support.devices import random_states, restore_random_states
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import read_object
 from ali_plugin.support.typed import fields_of
-from ali_plugin.training import checkpoint_state, distributed
+from ali_plugin.training import checkpoint_state, fingerprint, random_streams
+from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.step import TrainingStep
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 FOLDER = "checkpoints"
 NAMES = re.compile(r"step-\d{9}")
-GENERATORS = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,21 @@ RANGES = {
 }
 
 
-def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence[Sequence[Tensor]], keep: int) -> Path:
+def save(
+    run: Path,
+    step: TrainingStep,
+    position: Position,
+    randomness: Sequence[Sequence[Tensor]],
+    data: Fingerprint,
+    keep: int,
+) -> Path:
     """Write a checkpoint under a temporary name, sync it, rename it; then drop all but the last ``keep``.
 
     Nothing is dropped or replaced where the folder of the checkpoints is a link.
 
     Args:
         randomness: states of each kind of random generator, one of each process of the run.
+        data: what the run has seen; whoever continues it compares.
 
     Raises:
         FolderError: the disk is full, say; earlier checkpoints are as they were.
@@ -66,13 +73,12 @@ def save(run: Path, step: TrainingStep, position: Position, randomness: Sequence
     target = run / FOLDER / name_of(position.step)
     linked = (run / FOLDER).is_symlink()
     position = replace(position, average_updates=step.average.updates if step.average else 0)
-    tensors = state(step)
-    for generator, states in zip(GENERATORS, randomness, strict=False):
-        tensors |= {f"random.{generator}.{process}": value for process, value in enumerate(states)}
+    tensors = state(step) | random_streams.named(randomness)
     try:
         with atomic.making(target) as temporary:
             weights.write(temporary / TENSORS, tensors)
             atomic.write(temporary / NUMBERS, json.dumps(asdict(position)) + "\n")
+            atomic.write(temporary / fingerprint.NAME, data.to_json())
             if not linked:  # it is there in a run that was continued from an earlier one
                 shutil.rmtree(target, ignore_errors=True)
     except FolderError as error:
@@ -96,8 +102,8 @@ def found(run: Path) -> list[Path]:
         return []
 
 
-def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
-    """Put a checkpoint's state into a step, and into the random generators.
+def load(path: Path, step: TrainingStep, device: torch.device) -> tuple[Position, tuple[str, ...]]:
+    """Put a checkpoint's state into a step, and into the random generators; with what the person should know.
 
     All of it is compared with what the step has before anything is put anywhere.
 
@@ -105,14 +111,13 @@ def load(path: Path, step: TrainingStep, device: torch.device) -> Position:
         ConfigError, WeightsError: it is damaged or of another model.
     """
     position = read_position(path)
-    saved = checkpoint_state.read(path / TENSORS, step, (f"random.{name}." for name in GENERATORS))
+    saved = checkpoint_state.read(path / TENSORS, step, random_streams.PREFIXES)
     try:
-        states = [saved[f"random.{name}.{distributed.rank()}"] for name in GENERATORS[: len(random_states(device))]]
-        restore_random_states(states, device)
+        notes = random_streams.restore(saved, device)
         _restore(step, saved, position)
     except (WeightsError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} cannot be continued from ({error}); remove it to use an older one") from error
-    return position
+    return position, notes
 
 
 def read_position(path: Path) -> Position:

@@ -8,18 +8,21 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ali_plugin.errors import ALIError, ConfigError, OptionError
+from ali_plugin.errors import ALIError, ConfigError, DataError, OptionError
 from ali_plugin.support.limits import MAX_STEPS
+from ali_plugin.support.paths import absolute
 from ali_plugin.support.strict_json import read_object, short
 from ali_plugin.support.typed import fields_of
-from ali_registry import Architecture, Registry
+from ali_registry import Architecture, Dataset, Registry
 
 Precision = Literal["float32", "tf32", "bf16"]
 OnNaN = Literal["stop", "rewind"]
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
-RESUMABLE = {"epochs", "steps", "device", "checkpoint_every", "sample_every", "log_every", "keep", "on_nan"}
-"""What may differ when a run is continued; anything else would make another run of it."""
+RESUMABLE = {"epochs", "steps", "device", "checkpoint_every", "sample_every", "log_every", "keep", "on_nan",
+             "data_dir"}  # fmt: skip
+"""What may differ when a run is continued; anything else would make another run of it. The data's folder may have
+another place: what is in it is compared by its fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,7 @@ class TrainConfig:
 
     Attributes:
         encoder, decoder, discriminator: parts in place of the architecture's.
+        data_dir: the folder of the dataset's files, absolute.
         condition: make all three nets conditional on the dataset's labels or attributes.
         labels: how many training samples' classes the objective may see.
         epochs, steps: length; one of them is set, the other None.
@@ -128,16 +132,18 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     if "steps" in chosen:
         del defaults["epochs"]
     known = {f.name for f in fields(TrainConfig)}
-    return TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
+    config = TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
+    return _with_absolute_folder(config, registry)
 
 
-def continued(saved: TrainConfig, options: dict[str, Any]) -> TrainConfig:
+def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -> TrainConfig:
     """The saved config of a run, with the options that a continued run may change.
 
     Raises:
         OptionError: an option contradicts the run.
     """
-    changed = {name: value for name, value in options.items() if value is not None and value != getattr(saved, name)}
+    given = {name: value for name, value in options.items() if value is not None}
+    changed = {name: value for name, value in given.items() if value != getattr(saved, name)}
     if refused := sorted(set(changed) - RESUMABLE):
         name = refused[0]
         raise OptionError(
@@ -148,7 +154,23 @@ def continued(saved: TrainConfig, options: dict[str, Any]) -> TrainConfig:
         changed.setdefault("epochs", None)
     elif "epochs" in changed:
         changed["steps"] = None
-    return replace(saved, **changed)
+    continued = replace(saved, **changed)
+    return _with_absolute_folder(continued, registry) if "data_dir" in changed else continued
+
+
+def _with_absolute_folder(config: TrainConfig, registry: Registry) -> TrainConfig:
+    """The config with its data folder named from the root, so that the run finds it from everywhere.
+
+    Raises:
+        UnknownName: nothing registers the dataset.
+        DataError: the dataset is one of a person's own folder, which is not there.
+    """
+    if config.data_dir is None:
+        return config
+    folder = absolute(config.data_dir, "--data-dir")
+    if registry.get(Dataset, config.dataset).needs_data_dir and not folder.is_dir():
+        raise DataError(f"the data folder {config.data_dir!r} does not exist; name one with --data-dir")
+    return replace(config, data_dir=str(folder))
 
 
 def _positive(name: str, value: float | None) -> None:

@@ -11,12 +11,14 @@ import torch
 
 from ali_plugin.errors import FolderError
 from ali_plugin.support.devices import resolve_device
+from ali_plugin.training import checkpoint, distributed, fingerprint
 from ali_plugin.training.assemble import build_model, load_data
 from ali_plugin.training.batches import count_batches, share, to_unit
 from ali_plugin.training.best import BestModel
 from ali_plugin.training.callbacks import Callback, build_callback
 from ali_plugin.training.collapse import CollapseWarning
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
+from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.held_out import HeldOutError
 from ali_plugin.training.pictures import PictureSaver
 from ali_plugin.training.record import RecordKeeper
@@ -33,6 +35,7 @@ def prepare(
     out: Path,
     *,
     resume: bool = False,
+    allow_changed_data: bool = False,
     callbacks: Sequence[Callback | str] = (),
     registry: Registry | None = None,
 ) -> Trainer:
@@ -41,6 +44,7 @@ def prepare(
     Args:
         options: fields of ``TrainConfig``; what is absent or None comes from the architecture's recipe, or
             from the run that is continued.
+        allow_changed_data: continue although the data are others than the run has seen.
 
     Raises:
         ALIError: see ``TrainConfig``, ``Trainer``.
@@ -48,8 +52,10 @@ def prepare(
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
     watching = [build_callback(given, registry) if isinstance(given, str) else given for given in callbacks]
-    trainer = Trainer(config, out, resume=resume, callbacks=watching, registry=registry)
-    held_out = trainer.load_split("validation")
+    trainer = Trainer(
+        config, out, resume=resume, allow_changed_data=allow_changed_data, callbacks=watching, registry=registry
+    )
+    held_out = trainer.held_out
     shown = to_unit(torch.from_numpy(held_out.data[:VARIANCE_OVER].copy()))
     trainer.callbacks.insert(0, CollapseWarning(shown.var(0).mean().item()))
     trainer.callbacks.insert(0, BestModel(held_out))
@@ -66,6 +72,7 @@ def plan(
     resume: bool,
     callbacks: Sequence[str] = (),
     processes: int = 1,
+    allow_changed_data: bool = False,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
     """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file."""
@@ -80,6 +87,12 @@ def plan(
         model = build_model(config, split, registry)
     steps_per_epoch = count_batches(len(split), config.batch_size)
     share(config.batch_size, processes)
+    distributed.refuse_shared_gpu(device, processes)
+    notes = split.notes
+    if resume and (saved := checkpoint.found(out)):
+        data = Fingerprint.of({"train": split, "validation": load_data(config, "validation", registry)})
+        uses_classes = model.config.condition_size > 0 or config.labels is not None
+        notes += fingerprint.continuing(saved[-1], data, uses_classes=uses_classes, allowed=allow_changed_data)
     return {
         "config": asdict(config),
         "out": str(out),
@@ -89,7 +102,7 @@ def plan(
         "parameters": {
             kind: sum(parameter.numel() for parameter in model.part(kind).parameters()) for kind in model.config.parts
         },
-        "notes": list(split.notes),
+        "notes": list(notes),
     }
 
 
@@ -98,4 +111,4 @@ def _config(options: dict[str, Any], out: Path, resume: bool, registry: Registry
         return configure(options, registry)
     if not (out / TRAIN_CONFIG_NAME).is_file():
         raise FolderError(f"{str(out)!r} is no run that could be continued; start it without --resume")
-    return continued(TrainConfig.from_file(out / TRAIN_CONFIG_NAME), options)
+    return continued(TrainConfig.from_file(out / TRAIN_CONFIG_NAME), options, registry)

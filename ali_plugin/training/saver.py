@@ -34,7 +34,7 @@ class Saver:
             trainer.step, trainer.batches.epoch, trainer.batches.index, trainer.seconds, trainer.learning_rate_factor
         )
         self._unsaved = states
-        path = checkpoint.save(trainer.out, trainer.training_step, position, states, trainer.config.keep)
+        path = checkpoint.save(trainer.out, trainer.training_step, position, states, trainer.data, trainer.config.keep)
         self._unsaved = None
         model_folder.save(trainer.averaged_model(), trainer.out)
         return path

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ali_plugin import state
-from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import CallbackFailed, ConfigError, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
@@ -25,11 +24,12 @@ from ali_plugin.support.devices import (
     resolve_device,
     restore_random_states,
 )
-from ali_plugin.training import checkpoint, distributed, run_folder
+from ali_plugin.training import checkpoint, distributed, fingerprint, run_folder
 from ali_plugin.training.assemble import build_model, initialise_output, load_data
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback, failure
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
+from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.meter import Meter
 from ali_plugin.training.metrics import METRICS_NAME, Metrics
 from ali_plugin.training.saver import Saver
@@ -65,6 +65,7 @@ class Trainer:
         out: Path,
         *,
         resume: bool = False,
+        allow_changed_data: bool = False,
         callbacks: Sequence[Callback] = (),
         registry: Registry | None = None,
     ) -> None:
@@ -72,6 +73,7 @@ class Trainer:
 
         Raises:
             FolderError: ``out`` is in use, or there is nothing in it to continue.
+            DataError: the run that is continued has seen other data, and that is not allowed.
             ALIError: whatever else the config names that does not exist or does not fit.
         """
         self.config, self.out, self.callbacks = config, out, list(callbacks)
@@ -84,7 +86,7 @@ class Trainer:
         self.metrics = Metrics(out / METRICS_NAME)
         self.device = distributed.local_device(resolve_device(config.device))
         self.step, self.seconds = 0, 0.0
-        self.reported: dict[str, float] = {}  # what callbacks add to the next log line
+        self.reported: dict[str, float] = {}  # what callbacks add in on_sample to the log line of the same step
         self._stopping = False
         self._stop_asked, self._saved_step = False, 0
         self._saver = Saver()
@@ -93,6 +95,7 @@ class Trainer:
         self.rewinds, self.learning_rate_factor, self._remaining_rate = 0, 1.0, 1.0
         self._shown: ALI | None = None
         self._random: list[Tensor] = []
+        self._allow_changed_data = allow_changed_data
         with self._own_randomness():
             torch.manual_seed(config.seed)
             self._build()
@@ -103,6 +106,8 @@ class Trainer:
 
     def _build(self) -> None:
         train_split = load_data(self.config, "train", self.registry)
+        self.held_out = load_data(self.config, "validation", self.registry)
+        self.data = Fingerprint.of({"train": train_split, "validation": self.held_out})
         self.notes = train_split.notes
         with self.device:
             self.model = build_model(self.config, train_split, self.registry)
@@ -119,10 +124,6 @@ class Trainer:
         game: Game = self.registry.get(Objective, self.config.objective).load()(self.model)
         self.training_step = TrainingStep(game, self.config)
         self.total_steps = self.config.steps or (self.config.epochs or 0) * self.batches.steps_per_epoch
-
-    def load_split(self, split: Split) -> DataSplit:
-        """A split of the run's dataset."""
-        return load_data(self.config, split, self.registry)
 
     def run(self) -> TrainResult:
         """Train to the end.
@@ -211,10 +212,9 @@ class Trainer:
 
     def _duties(self) -> None:
         last = self.step == self.total_steps
-        if self.step % self.config.log_every == 0 or last:
-            self._log()
-        if self.step % self.config.sample_every == 0:
-            self._call("on_sample")
+        sampling = self.step % self.config.sample_every == 0 or last
+        if self.step % self.config.log_every == 0 or sampling:
+            self._log(sampling)
         if self.step % self.config.checkpoint_every == 0 or last or self._stopping:
             self._checkpoint()
 
@@ -224,11 +224,14 @@ class Trainer:
         self.seconds += passed
         return passed
 
-    def _log(self) -> None:
+    def _log(self, sampling: bool = False) -> None:
+        """Write a line; one for samples too, so that what they report is of this step."""
         steps = len(self._meter)
         figures = self._meter.read(self.step)
         self._refuse_broken_weights()
         self._agree_to_stop()
+        if sampling:
+            self._call("on_sample")
         passed = self._tick()
         figures |= self.reported
         self.reported = {}
@@ -294,8 +297,13 @@ class Trainer:
         saved = checkpoint.found(self.out)
         if not saved:
             raise FolderError(f"{str(self.out)!r} has no checkpoint to continue from; start it without --resume")
-        position = checkpoint.load(saved[-1], self.training_step, self.device)
-        if position.index > self.batches.steps_per_epoch:
+        uses_classes = self.model.config.condition_size > 0 or self.config.labels is not None
+        self.notes += fingerprint.continuing(
+            saved[-1], self.data, uses_classes=uses_classes, allowed=self._allow_changed_data
+        )
+        position, notes = checkpoint.load(saved[-1], self.training_step, self.device)
+        self.notes += notes
+        if position.index > self.batches.steps_per_epoch and not self._allow_changed_data:
             raise ConfigError(
                 f"{saved[-1]} is at batch {position.index} of an epoch of {self.batches.steps_per_epoch}; remove it to "
                 "use an older one"

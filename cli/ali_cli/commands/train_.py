@@ -66,12 +66,14 @@ Examples:
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/ARCH]")
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
+@click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
 @json_option
 def command(
     out: Path | None,
     callbacks: tuple[str, ...],
     resume: bool,
+    allow_changed_data: bool,
     dry_run: bool,
     as_json: bool,
     devices: int,
@@ -84,6 +86,7 @@ def command(
     metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
     """
     from ali_plugin.training import distributed
+    from ali_plugin.training.launched import Launched
     from ali_plugin.training.run import plan, prepare
 
     architecture = options["architecture"] or "fashion"
@@ -92,23 +95,26 @@ def command(
         options["architecture"] = architecture
     callbacks = (*callbacks, *loggers)
     if dry_run:
-        _print_plan(plan(options, out, resume, callbacks, devices), as_json)
+        _print_plan(plan(options, out, resume, callbacks, devices, allow_changed_data), as_json)
         return
-    if devices > 1 and distributed.world_size() == 1:
-        plan(options, out, resume, callbacks, devices)  # an error of one's own is found before processes start
+    if devices > 1 and Launched.from_environment().world_size == 1:
+        plan(
+            options, out, resume, callbacks, devices, allow_changed_data
+        )  # an error of one's own is found before processes start
         distributed.launch(devices, sys.argv[1:])
         return
     progress = training_progress(settings().verbosity)
     with distributed.process_group(options["device"]), closing(progress):
         watching: list[Callback | str] = [progress, *callbacks]
-        trainer = prepare(options, out, resume=resume, callbacks=watching)
+        trainer = prepare(options, out, resume=resume, allow_changed_data=allow_changed_data, callbacks=watching)
         if distributed.rank() == 0:
             for line in trainer.notes if settings().verbosity >= 0 else ():
                 progress.say(line)
         say = progress.say if distributed.rank() == 0 else lambda text: None
         with interruptible(trainer.stop, say, lambda: _what_is_left(trainer)):
             result = trainer.run()
-    if distributed.rank() > 0:
+        writes = distributed.rank() == 0
+    if not writes:
         return
     if result.interrupted:
         progress.say(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
@@ -140,7 +146,7 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
 
 
 def _continuation(out: Path) -> str:
-    given = [word for word in sys.argv[1:] if word != "--resume"]
+    given = [word for word in sys.argv[1:] if word not in ("--resume", "--allow-changed-data")]
     if "--out" not in given and not any(word.startswith("--out=") for word in given):
         given += ["--out", str(out)]
     return shlex.join(["ali", *given, "--resume"])

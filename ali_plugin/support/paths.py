@@ -1,0 +1,21 @@
+"""Paths as people type them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ali_plugin.errors import OptionError
+
+
+def absolute(path: str | Path, option: str) -> Path:
+    """The same place from whatever folder it is looked at, ``~`` written out; links stay as they are.
+
+    Raises:
+        OptionError: nothing is named, or this user has no home for ``~``.
+    """
+    if not str(path):
+        raise OptionError(f"{option} is empty; name a folder")
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:  # pathlib's, for a user without an entry in the user database
+        raise OptionError(f"{option} is {str(path)!r}, but there is no such home folder; write it out") from error
