@@ -210,7 +210,7 @@ def trained_by(processes: int, out: Path, steps: int, *more: str) -> subprocess.
 def test_a_run_goes_on_with_another_number_of_processes(first: int, then: int, tmp_path: Path) -> None:
     trained_by(first, tmp_path / "run", 10)
     again = trained_by(then, tmp_path / "run", 20, "--resume")
-    assert f"other processes ({first}, now {then})" in again.stderr
+    assert f"another number of processes ({first}, now {then})" in again.stderr
     assert "not bit for bit" in again.stderr
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [5, 10, 15, 20]

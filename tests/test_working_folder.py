@@ -50,7 +50,12 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+SLOW = ("train compiled", "experiment")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in COMMANDS]
+)
 def test_program_runs_nothing_of_the_working_folder(name: str, poisoned: Path) -> None:
     out = [] if name in ("plugins", "bench") else ["--out", str(poisoned.parent / "out")]
     done, leaked = run([*program(), *COMMANDS[name], *out], poisoned)
@@ -83,7 +88,8 @@ def test_the_poison_works(poisoned: Path) -> None:
     """A plain ``python -m`` of another package does run it, so that the tests above can fail."""
     _, leaked = run([sys.executable, "-m", "pluggy"], poisoned)
     assert leaked.read_text()
-    leaked.unlink()
+    for name in MODULES:
+        (poisoned / f"{name}.py").unlink()
     code = "from importlib.metadata import entry_points; print(entry_points(group='ali_plugin').names)"
     done, _ = run([sys.executable, "-c", code], poisoned)
     assert "evil" in done.stdout

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ali_plugin.errors import OptionError
+from ali_registry.text import printable
 
 MAX_PROCESSES = 1 << 16
 ADVICE = "start the run by --devices N or torchrun, or unset"
@@ -53,5 +54,6 @@ def _number(given: Mapping[str, str], name: str, default: int, least: int, most:
         what = "a number " if number is None else ""
         of = f" of WORLD_SIZE {most + 1}" if name.endswith("RANK") else ""
         bounds = f"from {least} to {most}" if least < most else str(least)
-        raise OptionError(f"{name} is {value!r} in the environment, it has to be {what}{bounds}{of}; {ADVICE} {name}")
+        shown = printable(repr(value), 60)
+        raise OptionError(f"{name} is {shown} in the environment, it has to be {what}{bounds}{of}; {ADVICE} {name}")
     return number

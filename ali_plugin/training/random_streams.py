@@ -41,12 +41,12 @@ def restore(saved: Mapping[str, Tensor], device: torch.device) -> tuple[str, ...
     was_on_gpu = any(name.startswith("random.gpu.") for name in saved)
     changed = []
     if processes != distributed.world_size():
-        changed.append(f"processes ({processes}, now {distributed.world_size()})")
+        changed.append(f"another number of processes ({processes}, now {distributed.world_size()})")
     if was_on_gpu != (device.type == "cuda"):
-        changed.append(f"device ({'a GPU' if was_on_gpu else 'no GPU'}, now {device})")
+        changed.append(f"another device ({'a GPU' if was_on_gpu else 'no GPU'}, now {device})")
     if not changed:
         return ()
-    return (f"the checkpoint is of other {' and another '.join(changed)}: the run goes on from all of its state, but "
+    return (f"the checkpoint is of {' and '.join(changed)}: the run goes on from all of its state, but "
             "with other random numbers, not bit for bit as it would have",)  # fmt: skip
 
 
