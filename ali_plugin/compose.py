@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion
-from ali_plugin.errors import ALIError, ConfigError, PartMismatch
+from ali_plugin.errors import ConfigError, PartMismatch
 from ali_plugin.support.strict_json import short
-from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, Registry, default_registry
+from ali_registry import Architecture, BuildFailed, Decoder, Discriminator, Encoder, Part, Registry, default_registry
+from ali_registry.guard import reason
 
 KINDS: dict[str, type[Part]] = {"encoder": Encoder, "decoder": Decoder, "discriminator": Discriminator}
 
@@ -123,12 +124,10 @@ def build_parts(config: ModelConfig, registry: Registry, only: Collection[str] =
         if isinstance(record, Discriminator) and config.classes > 1:
             options["classes"] = config.classes
         try:
-            net = record.load()(data_shape=config.data_shape, latent_size=config.latent_size, **options)
-        except ALIError:
-            raise
-        except Exception as error:  # a plugin's code, with arguments that may come from anywhere
-            reason = short(str(error).splitlines()[0], 200) if str(error) else type(error).__name__
-            raise ConfigError(f"{kind} {part.name!r} cannot be built with {short(part.arguments)}: {reason}") from error
+            net = record.call(data_shape=config.data_shape, latent_size=config.latent_size, **options)
+        except BuildFailed as error:  # a plugin's code, with arguments that may come from anywhere
+            cause = short(reason(error.__cause__ or error), 200)
+            raise ConfigError(f"{kind} {part.name!r} cannot be built with {short(part.arguments)}: {cause}") from error
         if not isinstance(net, nn.Module):
             raise ConfigError(f"{kind} {part.name!r} built a {type(net).__name__}, not an nn.Module")
         nets[kind] = net

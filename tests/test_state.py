@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import subprocess
 import sys
@@ -22,8 +23,11 @@ from ali_plugin.compose import compose
 from ali_plugin.model_folder import WEIGHTS_NAME
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
+from ali_plugin.objectives.gan import PostHocGame
 from ali_plugin.training.ema import AveragedWeights
+from ali_plugin.training.trainer import Trainer
 from ali_registry import default_registry
+from conftest import TINY, Ali
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "ali-plugin-resnets"
 SIZE = 16  # elements of tiny's data
@@ -218,7 +222,7 @@ def compiled(net: nn.Module) -> nn.Module:
     return torch.compile(net, backend="eager")
 
 
-WRAPPED: dict[str, Callable[[ALI], Any]] = {
+WRAPPED: dict[str, Callable[[Any], Any]] = {
     "compiled": lambda m: setattr(m, "decoder", compiled(m.decoder)),
     "data parallel": lambda m: setattr(m, "decoder", nn.DataParallel(m.decoder)),
     "compiled data parallel": lambda m: setattr(m, "decoder", compiled(nn.DataParallel(m.decoder))),
@@ -326,3 +330,220 @@ except ALIError as error:
     assert done.stderr == ""
     assert target.read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+# --- Averages ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_averages_are_of_what_is_learned(kind: str) -> None:
+    model = odd(kind)
+    average = AveragedWeights(model, 0.9)
+    expected = {name: tensor.detach().clone() for name, tensor in state.named(model).items()}
+    for update in range(1, 6):
+        train(model, 1)
+        average.update()
+        decay = min(0.9, (1 + update) / (10 + update))
+        for name, tensor in state.named(model).items():
+            averaged = isinstance(tensor, nn.Parameter) or name.endswith(("running_mean", "running_var"))
+            expected[name] = torch.lerp(expected[name], tensor.detach(), 1 - decay) if averaged else tensor.clone()
+    for name, tensor in average.weights.items():
+        torch.testing.assert_close(tensor, expected[name], msg=name)
+    latest = [name for name in average.weights if name.rpartition(".")[2] in ("seen", "latest", "_u", "_v", "weight_u")]
+    assert latest
+    assert all(torch.equal(average.weights[name], state.named(model)[name]) for name in latest)
+
+
+def test_averages_of_wrapped_and_shared_layers() -> None:
+    model = odd("used twice")
+    average = AveragedWeights(model, 0.5)
+    model.decoder = compiled(model.part("decoder"))
+    train(model, 1)
+    average.update()
+    found = average.weights
+    assert found["decoder.hidden.weight"] is found["decoder.again.weight"]
+    again = model.rebuilt()
+    state.load(again, found)
+    assert again.decoder is not None
+    assert torch.equal(state.named(again)["decoder.again.weight"], found["decoder.hidden.weight"])
+
+
+def test_synchronised_batch_norm_counts_as_batch_norm() -> None:
+    from ali_plugin.training.distributed import SynchronisedBatchNorm
+
+    net = nn.Sequential(SynchronisedBatchNorm(nn.BatchNorm1d(3)))
+    assert set(state.learned(net)) == {"0.weight", "0.bias", "0.running_mean", "0.running_var"}
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.0, None])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("tracks", [True, False])
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 2, 2)])
+def test_synchronised_batch_norm_is_batch_norm(
+    momentum: float | None, affine: bool, tracks: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one process, where the sum over the processes is the value itself."""
+    from ali_plugin.training import distributed
+
+    monkeypatch.setattr(distributed, "sum_over_processes", lambda value: value)
+    make = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    plain, other = (make(3, momentum=momentum, affine=affine, track_running_stats=tracks) for _ in range(2))
+    ours = distributed.SynchronisedBatchNorm(other)
+    assert ours.state_dict().keys() == plain.state_dict().keys()
+    for _ in range(3):
+        x = torch.randn(shape)
+        torch.testing.assert_close(ours(x), plain(x))
+    assert all(
+        torch.allclose(a, b) for a, b in zip(ours.state_dict().values(), plain.state_dict().values(), strict=True)
+    )
+    torch.testing.assert_close(ours.eval()(x), plain.eval()(x))
+    assert ours.train()(x.bfloat16()).dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        ours(torch.randn(1, *shape[1:2], *[1] * (len(shape) - 2)))
+
+
+# --- Runs -------------------------------------------------------------------------------------------
+
+
+def run(ali: Ali, out: Path, kind: str, steps: int, *options: str) -> None:
+    chosen = [word for part in tiny_kinds() for word in (f"--{part}", f"odd-{kind.replace(' ', '-')}")]
+    done = ali(
+        "train", "--arch", "tiny", *chosen, "--steps", steps, *TINY, "--batch-size", 4, "--out", out, "-q", *options
+    )
+    assert done.code == 0, done.err
+
+
+class Kinds:
+    """The odd nets by names, for the command line, which has no option for arguments."""
+
+    __name__ = "kinds"
+
+    def _names(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(f"odd-{kind.replace(' ', '-')}", {"kind": kind}) for kind in LAYERS]
+
+    @hookimpl
+    def register_encoders(self, register: Callable[[Encoder], None]) -> None:
+        for name, arguments in self._names():
+            register(Encoder(name=name, build=encoder, arguments=arguments))
+
+    @hookimpl
+    def register_decoders(self, register: Callable[[Decoder], None]) -> None:
+        for name, arguments in self._names():
+            register(Decoder(name=name, build=OddDecoder, arguments=arguments))
+
+    @hookimpl
+    def register_discriminators(self, register: Callable[[Discriminator], None]) -> None:
+        for name, arguments in self._names():
+            register(Discriminator(name=name, build=OddDiscriminator, arguments=arguments))
+
+
+@pytest.fixture
+def by_name() -> Iterator[None]:
+    plugin = Kinds()
+    assert default_registry().add(plugin).error is None
+    yield
+    default_registry().remove(plugin)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_run_goes_on_as_if_it_had_not_stopped(kind: str, by_name: None, ali: Ali, tmp_path: Path) -> None:
+    run(ali, tmp_path / "whole", kind, 20, "--ema", "0.9")
+    run(ali, tmp_path / "halves", kind, 10, "--ema", "0.9")
+    resumed = ali("train", "--resume", "--steps", 20, "-q", "--out", tmp_path / "halves")
+    assert resumed.code == 0, resumed.err
+    files = [(tmp_path / name / WEIGHTS_NAME).read_bytes() for name in ("whole", "halves")]
+    assert files[0] == files[1]
+    exported = ali("export", tmp_path / "whole", "--out", tmp_path / "model", "-q")
+    assert exported.code == 0, exported.err
+    assert (tmp_path / "model" / WEIGHTS_NAME).read_bytes() == files[0]
+
+
+@pytest.mark.parametrize("kind", ["older weight norm", "used twice"])
+def test_a_game_with_a_discriminator_of_its_own(kind: str, by_name: None, ali: Ali, tmp_path: Path) -> None:
+    model = odd(kind)
+    game = PostHocGame(model)
+    assert_same(list(state.named(game.first).values()), list(state.named(model.part("discriminator")).values()))
+    run(ali, tmp_path / "run", kind, 10, "--objective", "gan-posthoc")
+
+
+def test_a_callback_may_compile_a_net_in_the_middle_of_a_run(ali: Ali, tmp_path: Path) -> None:
+    from ali_plugin.training.callbacks import Callback
+    from ali_plugin.training.run import prepare
+
+    class Compiles(Callback):
+        def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+            if trainer.step == 5:
+                trainer.model.decoder = compiled(trainer.model.part("decoder"))
+
+    options = {"architecture": "tiny", "device": "cpu", "steps": 10, "log_every": 5, "ema": 0.9}
+    prepare(options, tmp_path / "compiled", callbacks=[Compiles()]).run()
+    prepare(options, tmp_path / "plain").run()
+    files = [(tmp_path / name / WEIGHTS_NAME).read_bytes() for name in ("compiled", "plain")]
+    assert files[0] == files[1]
+    assert ali("train", "--resume", "--steps", 15, "-q", "--out", tmp_path / "compiled").code == 0
+
+
+# --- The example package's recipe ---------------------------------------------------------------------
+
+
+def norms(discriminator: nn.Module) -> list[float]:
+    """The exact spectral norm of every layer's effective weight."""
+    layers = [m for m in discriminator.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    return [torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2).item() for layer in layers]
+
+
+def test_the_example_publishes_a_discriminator_of_spectral_norm_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLE)
+    ali_plugin_resnets = importlib.import_module("ali_plugin_resnets")
+    from ali_plugin.training.run import prepare
+
+    default_registry().add(ali_plugin_resnets)
+    try:
+        options = {"architecture": "resnet28", "device": "cpu", "steps": 40, "batch_size": 4, "lr": 2e-3}
+        trainer = prepare(options, tmp_path / "run")
+        trainer.run()
+        published = ALI.from_pretrained(tmp_path / "run")
+        average = trainer.training_step.average
+        assert average is not None
+        trained, averaged = norms(trainer.model.eval().part("discriminator")), norms(published.part("discriminator"))
+        # The vectors of the power iteration lag behind as they do in training; an average of them is shorter than 1.
+        assert max(averaged) <= max(1.0, max(trained)) * 1.15
+        for name, tensor in state.named(published).items():
+            if name.endswith(("._u", "._v")):
+                assert torch.equal(tensor, state.named(trainer.model)[name]), name
+                assert tensor.norm().item() == pytest.approx(1, abs=1e-4)
+        x, z = torch.rand(8, 1, 28, 28), torch.randn(8, 32)
+        reference = trainer.model.rebuilt()
+        for name, tensor in state.named(reference).items():  # averaged weights, and vectors that have converged
+            tensor.data.copy_(average.weights[name])
+        reference.train()
+        for _ in range(50):
+            reference.discriminate(x, z)
+        expected = reference.eval().discriminate(x, z)
+        torch.testing.assert_close(published.discriminate(x, z), expected, rtol=0.15, atol=0.1)
+    finally:
+        default_registry().remove(ali_plugin_resnets)
+
+
+# --- The layout of a pipeline -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_every_kind_of_layer_in_a_pipeline(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    from ali_plugin.diffusers import ALIDecoder, ALIPipeline
+
+    model = odd(kind)
+    model.encoder = compiled(model.part("encoder"))
+    ALIPipeline.from_model(model).save_pretrained(tmp_path)
+    names = set(load_file(tmp_path / "decoder" / "diffusion_pytorch_model.safetensors"))
+    assert ("decoder.again.weight" in names) is False
+    assert_same(outputs(model), outputs(ALI.from_pretrained(tmp_path)))
+    pipeline = ALIPipeline.from_pretrained(tmp_path)
+    assert_same(outputs(model), outputs(pipeline.model))
+    if kind.endswith("used twice"):
+        net: Any = ALIDecoder.from_pretrained(tmp_path, subfolder="decoder").net
+        assert net.again.weight is net.hidden.weight
+        assert ALIPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16).decoder.dtype == torch.bfloat16

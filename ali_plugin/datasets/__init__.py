@@ -111,7 +111,7 @@ def load_split(
         )
     if record.needs_data_dir and data_dir is None:
         raise OptionError(f"dataset {name!r} needs --data-dir, the folder with its files")
-    found = record.load()(split=split, data_dir=data_dir, data_shape=data_shape)
+    found = record.call(split=split, data_dir=data_dir, data_shape=data_shape)
     if not isinstance(found, DataSplit):
         raise DataError(f"dataset {name!r} returned a {type(found).__name__}, not a DataSplit")
     if found.shape != data_shape:

@@ -23,11 +23,13 @@ def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None
     """
     registry = registry or default_registry()
     chosen = metrics or suitable(context)
-    functions = {name: registry.get(Metric, name).load() for name in chosen}
+    records = {name: registry.get(Metric, name) for name in chosen}
+    for record in records.values():
+        record.load()  # one that cannot be imported is known before the others have run
     found: dict[str, dict[str, float]] = {}
-    for name, function in functions.items():
+    for name, record in records.items():
         try:
-            found[name] = _figures(name, function(context))
+            found[name] = _figures(name, record.call(context))
         except ALIError as error:
             if metrics:
                 raise

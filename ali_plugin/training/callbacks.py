@@ -63,7 +63,7 @@ def build_callback(name: str, registry: Registry) -> Callback:
         UnknownName: nothing registers it.
         InvalidRecord: its plugin builds something else.
     """
-    callback = registry.get(CallbackRecord, name).load()()
+    callback = registry.get(CallbackRecord, name).call()
     if not isinstance(callback, Callback):
         origin = registry.entry(CallbackRecord, name).origin
         raise InvalidRecord(f"callback {name!r} of {origin} is a {type(callback).__name__}, not a Callback")

@@ -213,36 +213,54 @@ def sum_over_processes(value: Tensor) -> Tensor:
 class SynchronisedBatchNorm(nn.Module):
     """Batch norm over the rows of all processes, on any device (PyTorch's own needs GPUs).
 
-    It shares the parameters and buffers of the layer that it stands for, under the same names.
+    It shares the parameters and buffers of the layer that it stands for, under the same names: none where that has
+    none. Where there are no running statistics, evaluation takes those of the rows of this process.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         super().__init__()
         self.weight, self.bias = norm.weight, norm.bias
-        self.eps, self.momentum = norm.eps, norm.momentum or 0.0
+        self.eps, self.momentum = norm.eps, norm.momentum
         for name, buffer in norm.named_buffers():
             self.register_buffer(name, buffer)
         self.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        buffers = dict(self.named_buffers())
         if self.training:
-            mean, variance = self._of_batch(x)
+            mean, variance, count = self._of_batch(wide, world_size())
+            if "running_mean" in buffers:
+                self._follow(buffers, mean.detach(), variance.detach() * count / (count - 1))
+        elif "running_mean" in buffers:
+            mean, variance = buffers["running_mean"], buffers["running_var"]
+        else:
+            mean, variance, _ = self._of_batch(wide, 1)
+        scale = torch.rsqrt(variance + self.eps)
+        scale = scale if self.weight is None else self.weight * scale
+        shift = -mean * scale if self.bias is None else self.bias - mean * scale
         shape = (1, -1, *[1] * (x.ndim - 2))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return x * scale.view(shape) + (self.bias - mean * scale).view(shape)
+        return (wide * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
-    def _of_batch(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _of_batch(self, x: Tensor, processes: int) -> tuple[Tensor, Tensor, int]:
+        """Mean and variance (C,) over the rows of that many processes, and how many values they are of."""
+        total = sum_over_processes if processes > 1 else torch.Tensor.clone
         dims = [0, *range(2, x.ndim)]
-        count = x.numel() // x.shape[1] * world_size()
-        mean = sum_over_processes(x.sum(dims)) / count
+        count = x.numel() // x.shape[1] * processes
+        if self.training and count < 2:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
+        mean = total(x.sum(dims)) / count
         centred = x - mean.view(1, -1, *[1] * (x.ndim - 2))
-        variance = sum_over_processes(centred.square().sum(dims)) / count
-        with torch.no_grad():
-            self.get_buffer("num_batches_tracked").add_(1)
-            self.get_buffer("running_mean").lerp_(mean, self.momentum)
-            self.get_buffer("running_var").lerp_(variance * count / (count - 1), self.momentum)
-        return mean, variance
+        return mean, total(centred.square().sum(dims)) / count, count
+
+    @torch.no_grad()
+    def _follow(self, running: Mapping[str, Tensor], mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics by the momentum; without one they are the mean over all batches."""
+        batches = running["num_batches_tracked"].add_(1)
+        # A tensor on the device, which is not read here: that would wait for the device.
+        share = 1 / batches.to(mean.dtype) if self.momentum is None else torch.full_like(mean[0], self.momentum)
+        running["running_mean"].lerp_(mean.to(running["running_mean"].dtype), share)
+        running["running_var"].lerp_(variance.to(running["running_var"].dtype), share)
 
 
 def synchronise_batch_norm(module: nn.Module) -> None:

@@ -121,7 +121,7 @@ class Trainer:
             labelled=self.config.labels,
         )
         initialise_output(self.model, train_split)
-        game: Game = self.registry.get(Objective, self.config.objective).load()(self.model)
+        game: Game = self.registry.get(Objective, self.config.objective).call(self.model)
         self.training_step = TrainingStep(game, self.config)
         self.total_steps = self.config.steps or (self.config.epochs or 0) * self.batches.steps_per_epoch
 

@@ -52,7 +52,7 @@ def plugged(name: str) -> click.Command:
     """Build the command of a plugin; InvalidRecord, naming the plugin, where that is not a command."""
     entry = default_registry().entry(Command, name)
     assert isinstance(entry.record, Command)
-    command = entry.record.load()()
+    command = entry.record.call()
     if not isinstance(command, click.Command):
         raise InvalidRecord(f"command {name!r} of {entry.origin} is a {type(command).__name__}, not a click.Command")
     return command

@@ -1,8 +1,17 @@
 """The plugin registry of ali-plugin: hooks, records, manager, errors. It knows nothing of torch."""
 
-from ali_registry.errors import ALIError, DuplicateName, InvalidRecord, MissingPart, UnavailableName, UnknownName
+from ali_registry.errors import (
+    ALIError,
+    BuildFailed,
+    DuplicateName,
+    InvalidRecord,
+    MissingPart,
+    UnavailableName,
+    UnknownName,
+)
 from ali_registry.hookspecs import hookimpl
 from ali_registry.manager import (
+    DefaultRegistry,
     Entry,
     Origin,
     PluginStatus,
@@ -28,8 +37,33 @@ from ali_registry.records import (
 )
 
 __all__ = [
-    "KINDS", "ALIError", "Architecture", "Callback", "Command", "Dataset", "Decoder", "Discriminator",
-    "DuplicateName", "Encoder", "Entry", "InvalidRecord", "Metric", "MissingPart", "Objective", "Origin",
-    "Part", "PluginStatus", "Record", "Registry", "TrainingDefaults", "UnavailableName", "UnknownName",
-    "build_registry", "default_registry", "hookimpl", "restrict_plugins",
+    "KINDS",
+    "ALIError",
+    "Architecture",
+    "BuildFailed",
+    "Callback",
+    "Command",
+    "Dataset",
+    "Decoder",
+    "DefaultRegistry",
+    "Discriminator",
+    "DuplicateName",
+    "Encoder",
+    "Entry",
+    "InvalidRecord",
+    "Metric",
+    "MissingPart",
+    "Objective",
+    "Origin",
+    "Part",
+    "PluginStatus",
+    "Record",
+    "Registry",
+    "TrainingDefaults",
+    "UnavailableName",
+    "UnknownName",
+    "build_registry",
+    "default_registry",
+    "hookimpl",
+    "restrict_plugins",
 ]  # fmt: skip

@@ -51,5 +51,9 @@ class InvalidRecord(ALIError):
     """A plugin registers something that is not a sound record of its kind."""
 
 
+class BuildFailed(ALIError):
+    """The code of a record raised something; the text names the record."""
+
+
 class MissingPart(ALIError):
     """A record names code that cannot be imported."""

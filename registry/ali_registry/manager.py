@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import os
 import re
 import threading
@@ -14,7 +13,8 @@ from typing import TypeVar
 
 from ali_registry import hookspecs
 from ali_registry.errors import ALIError, DuplicateName, InvalidRecord, UnavailableName, UnknownName
-from ali_registry.plugin import reason, records_of
+from ali_registry.guard import guarded, reason
+from ali_registry.plugin import records_of
 from ali_registry.records import KINDS, Record
 
 R = TypeVar("R", bound=Record)
@@ -86,17 +86,17 @@ class Registry:
 
     def add(self, plugin: object, origin: Origin | None = None) -> PluginStatus:
         """Take a plugin's records: all of them, or none and a reason in the returned status."""
-        name = getattr(plugin, "__name__", type(plugin).__name__)
-        status = PluginStatus(origin or Origin(str(name), "", ""), plugin=plugin)
+        status = PluginStatus(origin or Origin(_name(plugin), "", ""), plugin=plugin)
         self.plugins.append(status)
         found = []
         try:
-            for record in records_of(plugin):
-                found.append(Entry(record, status.origin))
-                status.offered.append((record.kind, record.name))
+            with guarded():
+                for record in records_of(plugin):
+                    found.append(Entry(record, status.origin))
+                    status.offered.append((record.kind, record.name))
             status.complete = True
             self._refuse_taken_names(status)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             status.error = reason(error)
             return status
         status.entries = found
@@ -116,8 +116,9 @@ class Registry:
         """Import and take the plugin behind an entry point; a failing import is a status, not an error."""
         origin = _origin(entry_point)
         try:
-            plugin = entry_point.load()
-        except (Exception, SystemExit) as error:
+            with guarded():
+                plugin = entry_point.load()
+        except Exception as error:
             status = PluginStatus(origin, f"cannot be imported: {reason(error)}")
             self.plugins.append(status)
             return status
@@ -230,19 +231,65 @@ def _origin(point: EntryPoint) -> Origin:
         return Origin(point.name, "", "")
 
 
+def _name(plugin: object) -> str:
+    try:
+        with guarded():
+            return str(getattr(plugin, "__name__", type(plugin).__name__))
+    except Exception:
+        return type(plugin).__name__
+
+
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@dataclass(frozen=True)
-class _Restriction:
-    only: frozenset[str]
-    because: str
+class DefaultRegistry:
+    """The registry of this process, made at the first call; ``ALI_PLUGINS=a,b`` (or empty) restricts it."""
+
+    def __init__(self) -> None:
+        self._lock, self._loading = threading.RLock(), False
+        self._made: Registry | None = None
+        self._only: tuple[frozenset[str], str] | None = None
+
+    def __call__(self) -> Registry:
+        """The registry, the same for all threads.
+
+        Raises:
+            ALIError: a plugin asks for it while the plugins are being loaded.
+        """
+        with self._lock:  # other threads wait; a plugin that asks while it is being loaded would wait for itself
+            if self._loading:
+                raise ALIError(
+                    "a plugin asked for the registry while it is being made; look names up later, in build()"
+                )
+            if self._made is None:
+                self._loading = True
+                try:
+                    self._made = self._build()
+                finally:
+                    self._loading = False
+            return self._made
+
+    def restrict(self, only: Collection[str] | None, because: str) -> None:
+        """See ``restrict_plugins``."""
+        with self._lock:
+            self._only = None if only is None else (frozenset(only), because)
+            self._made = None
+
+    def cache_clear(self) -> None:
+        """Make the registry anew when somebody asks for it next."""
+        with self._lock:
+            self._made = None
+
+    def _build(self) -> Registry:
+        if self._only is not None:
+            return build_registry(self._only[0], because=self._only[1])
+        wanted = os.environ.get(VARIABLE)
+        names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+        return build_registry(names, because=VARIABLE)
 
 
-_restriction: _Restriction | None = None
-_loading = False
-_lock = threading.RLock()
+default_registry = DefaultRegistry()
 
 
 def restrict_plugins(only: Collection[str] | None, because: str = "restrict_plugins") -> None:
@@ -250,28 +297,4 @@ def restrict_plugins(only: Collection[str] | None, because: str = "restrict_plug
 
     It goes before ``ALI_PLUGINS``. A default registry that was made already is made anew.
     """
-    global _restriction
-    _restriction = None if only is None else _Restriction(frozenset(only), because)
-    default_registry.cache_clear()
-
-
-@functools.cache
-def default_registry() -> Registry:
-    """The registry of this process, made at first use; ``ALI_PLUGINS=a,b`` (or empty) restricts it.
-
-    Raises:
-        ALIError: a plugin asks for it while the plugins are being loaded.
-    """
-    global _loading
-    with _lock:  # other threads wait; a plugin that asks while it is being loaded would wait for itself
-        if _loading:
-            raise ALIError("a plugin asked for the registry while it is being made; look names up later, in build()")
-        _loading = True
-        try:
-            if _restriction is not None:
-                return build_registry(_restriction.only, because=_restriction.because)
-            wanted = os.environ.get(VARIABLE)
-            names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
-            return build_registry(names, because=VARIABLE)
-        finally:
-            _loading = False
+    default_registry.restrict(only, because)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pluggy
 
 from ali_registry import hookspecs
-from ali_registry.errors import ALIError, InvalidRecord
+from ali_registry.errors import InvalidRecord
 from ali_registry.records import KINDS, Record
 
 HOOKS = {f"register_{kind}s": record for kind, record in KINDS.items()}
@@ -46,12 +46,6 @@ def records_of(plugin: object) -> Iterator[Record]:
             if not isinstance(record, kind):
                 raise InvalidRecord(f"{hook} was given a {type(record).__name__}, not an ali_plugin {kind.__name__}")
             yield record
-
-
-def reason(error: BaseException) -> str:
-    """An error on one line, with its type unless the text was written for people."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ALIError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def _unlike_ours(error: str) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ali_registry.errors import InvalidRecord, MissingPart
+from ali_registry.errors import ALIError, BuildFailed, InvalidRecord, MissingPart
+from ali_registry.guard import guarded, reason
+from ali_registry.text import as_text
 
 Builder = Callable[..., Any] | str
 """A callable, or "package.module:attribute", imported when it is first used."""
@@ -56,18 +58,39 @@ class Buildable(Record):
         """Return the callable, importing it where it was given as text.
 
         Raises:
-            MissingPart: the module or the attribute does not exist.
+            MissingPart: the module or the attribute does not exist, or importing it fails.
         """
         if callable(self.build):
             return self.build
         module, _, attribute = self.build.partition(":")
         try:
-            loaded = getattr(importlib.import_module(module), attribute)
+            with guarded():
+                loaded = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
-            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {self.build!r}: {error}") from error
+            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {self.build!r}: {as_text(error)}") from error
+        except ALIError:
+            raise
+        except Exception as error:
+            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {self.build!r}: {reason(error)}") from error
         if not callable(loaded):
             raise MissingPart(f"{self.kind} {self.name!r}: {self.build!r} is not callable")
         return loaded  # type: ignore[no-any-return]
+
+    def call(self, *arguments: Any, **options: Any) -> Any:
+        """What the code returns for these arguments.
+
+        Raises:
+            MissingPart: it cannot be imported.
+            BuildFailed: it raises something that is no ALIError, which passes; the text names the record.
+        """
+        function = self.load()
+        try:
+            with guarded():
+                return function(*arguments, **options)
+        except ALIError:
+            raise
+        except Exception as error:
+            raise BuildFailed(f"{self.kind} {self.name!r} failed: {reason(error)}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
