@@ -168,7 +168,7 @@ def _steps(config: TrainConfig, device: torch.device, plain: bool = False) -> tu
 def _batch(architecture: str, size: int, device: torch.device) -> Batch:
     record = default_registry().get(Architecture, architecture)
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(size, *record.data_shape, generator=generator).to(device)
+    x = torch.rand(size, *record.data_shape, generator=generator, dtype=torch.float32).to(device)
     condition = torch.randint(2, (size, record.condition_size), generator=generator).float().to(device)
     return Batch(x, condition if record.condition_size else None)
 
@@ -197,7 +197,7 @@ def _seconds(step: Step, batch: Batch, steps: int, device: torch.device) -> floa
 def _matmul_gflops(device: torch.device) -> float:
     """Rate of float32 matrix products, in GFLOP per second: the best of three."""
     n = MATMUL_SIZE.get(device.type, 2048)
-    a, b = torch.randn(2, n, n, device=device).unbind()
+    a, b = torch.randn(2, n, n, device=device, dtype=torch.float32).unbind()
     torch.mm(a, b)
 
     def once() -> float:

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion
+from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion, clean_names, is_name
 from ali_plugin.errors import ConfigError, PartMismatch
+from ali_plugin.support.building import bounded
+from ali_plugin.support.memory import shortage_of
 from ali_plugin.support.strict_json import short
 from ali_registry import Architecture, BuildFailed, Decoder, Discriminator, Encoder, Part, Registry, default_registry
 from ali_registry.guard import reason
@@ -51,18 +53,23 @@ def compose(
         latent_size=latent_size or record.latent_size,
         data_shape=record.data_shape,
         condition_size=record.condition_size if condition_size is None else condition_size,
-        condition_names=tuple(condition_names),
+        condition_names=clean_names(condition_names),
         classes=classes,
         plugins=origins(configs, registry),
     )
+    config.to_json()  # what cannot be written is refused before anything is trained
     check_fit(config, registry)
     return config
 
 
 def origins(parts: Mapping[str, PartConfig], registry: Registry) -> tuple[PluginVersion, ...]:
-    """The distributions that register the parts."""
+    """The distributions that register the parts; a version that is none, of damaged metadata, is "unknown"."""
     entries = {registry.entry(KINDS[kind], part.name).origin for kind, part in parts.items()}
-    found = {(origin.distribution, origin.version) for origin in entries if origin.distribution}
+    found = {
+        (origin.distribution, origin.version if is_name(origin.version) else "unknown")
+        for origin in entries
+        if is_name(origin.distribution)
+    }
     return tuple(PluginVersion(*item) for item in sorted(found))
 
 
@@ -124,8 +131,11 @@ def build_parts(config: ModelConfig, registry: Registry, only: Collection[str] =
         if isinstance(record, Discriminator) and config.classes > 1:
             options["classes"] = config.classes
         try:
-            net = record.call(data_shape=config.data_shape, latent_size=config.latent_size, **options)
+            with bounded(f"{kind} {part.name!r} with {short(part.arguments)}"):
+                net = record.call(data_shape=config.data_shape, latent_size=config.latent_size, **options)
         except BuildFailed as error:  # a plugin's code, with arguments that may come from anywhere
+            if (shortage := shortage_of(error, f"{kind} {part.name!r}")) is not None:
+                raise shortage from error
             cause = short(reason(error.__cause__ or error), 200)
             raise ConfigError(f"{kind} {part.name!r} cannot be built with {short(part.arguments)}: {cause}") from error
         if not isinstance(net, nn.Module):

@@ -48,7 +48,7 @@ def parse(text: str, config: ModelConfig) -> Tensor:
     """
     if not config.condition_size:
         raise OptionError("the model takes no condition")
-    condition = torch.zeros(config.condition_size)
+    condition = torch.zeros(config.condition_size, dtype=torch.float32)
     for word in filter(None, (part.strip() for part in text.split(","))):
         condition[_index(word, config)] = 1
     return condition
@@ -74,9 +74,9 @@ def of_labels(labels: Labels, config: ModelConfig) -> Tensor:
     return torch.stack([parse(str(label), config) for label in named])
 
 
-def each(config: ModelConfig) -> Tensor:
-    """Every element alone, (size, size)."""
-    return torch.eye(config.condition_size)
+def alone(elements: Tensor, config: ModelConfig) -> Tensor:
+    """The elements (B,), each alone: (B, size). All of a large condition at once would be a square of its size."""
+    return one_hot(elements, config.condition_size).float()
 
 
 def _index(word: str, config: ModelConfig) -> int:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import prod
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from ali_plugin.errors import ConfigError
-from ali_plugin.support.strict_json import parse_object, read_object, short
+from ali_plugin.support.limits import MAX_ARGUMENT, MAX_ELEMENTS, MAX_SIZE
+from ali_plugin.support.strict_json import MAX_BYTES, parse_object, read_object, short
 from ali_plugin.version import __version__
+from ali_registry.text import printable
 
 PARTS = ("encoder", "decoder", "discriminator")
 CONFIG_NAME = "config.json"
 SCHEMA_VERSION = 1
-MAX_SIZE = 1 << 16  # of a latent, a condition, a dimension of the data
-MAX_ELEMENTS = 1 << 26  # of one sample
+LONGEST_NAME = 200  # characters of the name of a condition's element
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!-]{0,99}")
 
 
@@ -47,6 +49,9 @@ class ModelConfig:
         condition_names: names of its elements, where they are known.
         classes: real classes K that D tells apart; 1 is the two-player game (section 4.3).
         plugins: distributions of the parts.
+
+    Raises:
+        ConfigError: a size is out of the bounds that hold for a file as well.
     """
 
     encoder: PartConfig | None
@@ -62,6 +67,9 @@ class ModelConfig:
     schema_version: int = SCHEMA_VERSION
     library_version: str = __version__
 
+    def __post_init__(self) -> None:
+        _check_sizes(vars(self), "the config")
+
     @property
     def parts(self) -> dict[str, PartConfig]:
         """The parts that are there, by kind."""
@@ -69,7 +77,20 @@ class ModelConfig:
         return {kind: part for kind, part in found.items() if part is not None}
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """The content of config.json, which ``from_json`` reads.
+
+        Raises:
+            ConfigError: it would not: an argument is no JSON value, something is out of bounds.
+        """
+        try:
+            text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"the config cannot be written as JSON: {short(str(error), 200)}") from error
+        if len(text) > MAX_BYTES:
+            raise ConfigError(f"the config takes {len(text)} bytes, more than the {MAX_BYTES} that are read; are there "
+                              f"{len(self.condition_names)} names of conditions?")  # fmt: skip
+        ModelConfig.from_json(text, "the config")
+        return text
 
     @classmethod
     def from_json(cls, text: str, source: str = CONFIG_NAME) -> ModelConfig:
@@ -97,14 +118,11 @@ class ModelConfig:
         if all(values[part] is None for part in PARTS):
             raise ConfigError(f"{source} names no part at all")
         values["plugins"] = _plugins(values.get("plugins", []), source)
-        values["data_shape"] = _shape(values["data_shape"], source)
         values["condition_names"] = _names(values.get("condition_names", []), source)
-        for key, low in (("latent_size", 1), ("condition_size", 0), ("classes", 1)):
-            value = values.get(key, low)
-            if not _is_integer(value) or not low <= value <= MAX_SIZE:
-                raise ConfigError(f"{source}: {key} is {short(value)}, not an integer from {low} to {MAX_SIZE}")
+        _check_sizes(values, source)
+        values["data_shape"] = tuple(values["data_shape"])
         for key in ("architecture", "library_version"):
-            if values.get(key) is not None and not _is_name(values[key]):
+            if values.get(key) is not None and not is_name(values[key]):
                 raise ConfigError(f"{source}: {key} is {short(repr(values[key]))}, not a name")
         return cls(**values)
 
@@ -125,18 +143,20 @@ def _checked_keys(cls: type, raw: Mapping[str, Any], source: str) -> dict[str, A
 
 
 def _part(raw: Any, source: str) -> PartConfig:
-    if not isinstance(raw, dict) or set(raw) - {"name", "arguments"} or not _is_name(raw.get("name")):
+    if not isinstance(raw, dict) or set(raw) - {"name", "arguments"} or not is_name(raw.get("name")):
         raise ConfigError(f"{source} is not an object with a name and arguments")
     arguments = raw.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ConfigError(f"{source}: arguments is a {type(arguments).__name__}, not an object")
+    if (large := _too_large(arguments)) is not None:
+        raise ConfigError(f"{source}: the argument {short(large)} is too large a number, at most {MAX_ARGUMENT}")
     return PartConfig(raw["name"], arguments)
 
 
 def _plugins(raw: Any, source: str) -> tuple[PluginVersion, ...]:
     keys = {"distribution", "version"}
     if not isinstance(raw, list) or not all(
-        isinstance(item, dict) and set(item) == keys and all(map(_is_name, item.values())) for item in raw
+        isinstance(item, dict) and set(item) == keys and all(map(is_name, item.values())) for item in raw
     ):
         raise ConfigError(f"{source}: plugins is not a list of objects with distribution and version")
     return tuple(PluginVersion(**item) for item in raw)
@@ -145,23 +165,41 @@ def _plugins(raw: Any, source: str) -> tuple[PluginVersion, ...]:
 def _names(raw: Any, source: str) -> tuple[str, ...]:
     if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
         raise ConfigError(f"{source}: condition_names is not a list of names")
-    return tuple(raw)
+    return clean_names(raw)
 
 
-def _shape(raw: Any, source: str) -> tuple[int, ...]:
-    elements = 1
-    if isinstance(raw, list) and 1 <= len(raw) <= 3:
-        for size in raw:
-            if not _is_integer(size) or not 1 <= size <= MAX_SIZE:
-                break
-            elements *= size
-        else:
-            if elements <= MAX_ELEMENTS:
-                return tuple(raw)
-    raise ConfigError(f"{source}: data_shape is {short(raw)}, not 1 to 3 sizes of a sample")
+def clean_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of a condition's elements as they are kept and shown: on one line, short, without controls."""
+    return tuple(printable(name, LONGEST_NAME) for name in names)
 
 
-def _is_name(value: Any) -> bool:
+def _too_large(arguments: Any) -> int | None:
+    """An integer within the arguments of a part that no net has a use for, but to take time and memory."""
+    if isinstance(arguments, dict | list):
+        inside = arguments.values() if isinstance(arguments, dict) else arguments
+        return next((found for value in inside if (found := _too_large(value)) is not None), None)
+    return arguments if _is_integer(arguments) and abs(arguments) > MAX_ARGUMENT else None
+
+
+def _check_sizes(values: Mapping[str, Any], source: str) -> None:
+    for key, low in (("latent_size", 1), ("condition_size", 0), ("classes", 1)):
+        value = values.get(key, low)
+        if not _is_integer(value) or not low <= value <= MAX_SIZE:
+            raise ConfigError(f"{source}: {key} is {short(value)}, not an integer from {low} to {MAX_SIZE}")
+    shape, names = values["data_shape"], values.get("condition_names", ())
+    if (
+        not isinstance(shape, list | tuple)
+        or not 1 <= len(shape) <= 3
+        or not all(_is_integer(size) and 1 <= size <= MAX_SIZE for size in shape)
+        or prod(shape) > MAX_ELEMENTS
+    ):
+        raise ConfigError(f"{source}: data_shape is {short(shape)}, not 1 to 3 sizes of a sample")
+    if len(names) > values.get("condition_size", 0):
+        raise ConfigError(f"{source}: there are {len(names)} condition_names for a condition_size of "
+                          f"{values.get('condition_size', 0)}")  # fmt: skip
+
+
+def is_name(value: Any) -> bool:
     """Of a part, a distribution, a version: short, and nothing that a terminal would obey."""
     return isinstance(value, str) and NAME.fullmatch(value) is not None
 

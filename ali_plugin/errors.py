@@ -6,7 +6,7 @@ from ali_registry import ALIError
 
 __all__ = [
     "ALIError", "CallbackFailed", "CardError", "ConfigError", "DataError", "DeviceError", "FolderError", "HubError",
-    "MissingExtra", "OptionError", "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
+    "MissingExtra", "OptionError", "OutOfMemory", "PartMismatch", "ProcessesFailed", "TrainingDiverged", "WeightsError",
 ]  # fmt: skip
 
 
@@ -36,6 +36,10 @@ class DeviceError(ALIError):
 
 class OptionError(ALIError):
     """A value that an option cannot have."""
+
+
+class OutOfMemory(ALIError):
+    """Memory of this machine or its GPU that cannot be had."""
 
 
 class CardError(ALIError):

@@ -62,7 +62,7 @@ def load_inputs(
     name, folder = dataset_of(model, source, dataset, data_dir)
     split = load_split(name, "test", data_dir=folder, data_shape=model.config.data_shape)
     count = min(limit or len(split), len(split))
-    chosen = torch.linspace(0, len(split) - 1, count).long().numpy()
+    chosen = torch.linspace(0, len(split) - 1, count, dtype=torch.float32).long().numpy()
     labels = None if split.labels is None else torch.from_numpy(split.labels[chosen])
     size = model.config.condition_size
     if size and condition is None and labels is None:

@@ -15,6 +15,7 @@ from ali_plugin.compose import build_parts, compose, without
 from ali_plugin.config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.posterior import Posterior, as_posterior, noise_like
+from ali_plugin.support.memory import needed
 from ali_registry import Registry, default_registry
 
 
@@ -216,6 +217,7 @@ class ALI(nn.Module):
         return self.class_logits(x, self.encode(x, condition).mean, condition).argmax(1)
 
     @torch.no_grad()
+    @needed("the reconstructions")
     def reconstruct(
         self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -225,6 +227,7 @@ class ALI(nn.Module):
         return self.decode(z, condition)
 
     @torch.no_grad()
+    @needed("the samples")
     def sample(self, n: int, condition: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
         """n draws (n, *data_shape) of the model, with z from the prior.
 
@@ -237,6 +240,7 @@ class ALI(nn.Module):
         return self.decode(self.prior(n, generator), condition)
 
     @torch.no_grad()
+    @needed("the paths")
     def interpolate(self, a: Tensor, b: Tensor, steps: int, condition: Tensor | None = None) -> Tensor:
         """Decode ``steps`` points on the line between the codes of a and b (section 4.2).
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
 from ali_plugin.pictures import save_picture
 from ali_plugin.support import atomic
-from ali_plugin.support.devices import resolve_device
+from ali_plugin.support.devices import resolve_device, seeded
+from ali_plugin.support.limits import MAX_DRAWN_ELEMENTS
+from ali_plugin.support.memory import needed
 
 CHUNK = 250
 
@@ -33,21 +36,43 @@ def sample(model: ALI, count: int, seed: int, chosen: Sequence[str] = ()) -> tup
         chosen: conditions as ``conditions.parse`` reads them; every one alone if there are none. Each z is
             decoded with each condition, row by row.
     """
-    z = model.prior(count, torch.Generator().manual_seed(seed))
-    if not model.config.condition_size and not chosen:
-        return torch.cat([model.decode(part).cpu() for part in z.split(CHUNK)]), None
-    columns = torch.stack([conditions.parse(text, model.config) for text in chosen]) if chosen else None
-    columns = conditions.each(model.config) if columns is None else columns  # (K, condition)
-    return vary_condition(model, z, columns), len(columns)
+    size = model.config.condition_size
+    conditional = size > 0 or len(chosen) > 0
+    _refuse_too_many(count * (len(chosen) or size if conditional else 1), model)
+    z = model.prior(count, seeded(seed))
+    if not conditional:
+        with needed(f"{count} samples"):
+            return torch.cat([model.decode(part).cpu() for part in z.split(CHUNK)]), None
+    if chosen:
+        columns = torch.stack([conditions.parse(text, model.config) for text in chosen])  # (K, condition)
+        return vary_condition(model, z, columns), len(columns)
+    return _each_with_each(model, z, size, lambda column: conditions.alone(column, model.config)), size
 
 
 @torch.no_grad()
 def vary_condition(model: ALI, z: Tensor, columns: Tensor) -> Tensor:
     """Decode each z (N, L) with each condition (K, condition_size): (N K, *data_shape) on the CPU, z by z."""
-    repeated = z.repeat_interleave(len(columns), 0)
-    varied = columns.to(z.device, z.dtype).repeat(len(z), 1)
-    pairs = zip(repeated.split(CHUNK), varied.split(CHUNK), strict=True)
-    return torch.cat([model.decode(part, condition).cpu() for part, condition in pairs])
+    return _each_with_each(model, z, len(columns), lambda column: columns[column.to(columns.device)])
+
+
+def _each_with_each(model: ALI, z: Tensor, columns: int, condition: Callable[[Tensor], Tensor]) -> Tensor:
+    """Decode in parts, whose conditions are made as they are needed: from column numbers (B,) to (B, size)."""
+    made = []
+    with needed(f"{len(z)} samples under {columns} conditions"):
+        for start in range(0, len(z) * columns, CHUNK):
+            pairs = torch.arange(start, min(start + CHUNK, len(z) * columns))
+            rows = z[(pairs // columns).to(z.device)]
+            made.append(model.decode(rows, condition(pairs % columns).to(z.device, z.dtype)).cpu())
+        return torch.cat(made)
+
+
+def _refuse_too_many(count: int, model: ALI) -> None:
+    """Raise OptionError, before memory is taken, where ``count`` outputs are more than one command holds."""
+    if count * max(prod(model.config.data_shape), model.config.latent_size) > MAX_DRAWN_ELEMENTS:
+        raise OptionError(
+            f"{count} outputs of shape {model.config.data_shape} are too many at once; ask for fewer, and of a "
+            "conditional model name the conditions"
+        )
 
 
 def reconstruct(model: ALI, inputs: Inputs) -> Tensor:
@@ -58,7 +83,7 @@ def reconstruct(model: ALI, inputs: Inputs) -> Tensor:
 @torch.no_grad()
 def encode(model: ALI, inputs: Inputs, seed: int) -> dict[str, Tensor]:
     """``mean`` and ``sample`` of q(z|x), (N, latent_size) each, and ``labels`` where they are known."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     posteriors = [model.encode(x, condition) for x, condition in _chunks(model, inputs)]
     tensors = {
         "mean": torch.cat([posterior.mean.cpu() for posterior in posteriors]),
@@ -75,6 +100,7 @@ def interpolate(model: ALI, inputs: Inputs, steps: int) -> Tensor:
     """
     if len(inputs.x) % 2:
         raise OptionError(f"paths go from one picture to the next, {len(inputs.x)} pictures do not make pairs")
+    _refuse_too_many(len(inputs.x) // 2 * (steps + 2), model)
     device = next(model.parameters()).device
     a, b = inputs.x[0::2], inputs.x[1::2]
     # Along a path the condition is the one of its first end.

@@ -14,6 +14,7 @@ from ali_plugin import state, weights
 from ali_plugin.datasets.cache import cache_root
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import DataError, WeightsError
+from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.progress import track
 from ali_plugin.training.batches import to_unit
 
@@ -57,7 +58,8 @@ def load_classifier(split: DataSplit) -> tuple[Classifier, str]:
     """
     if split.labels is None:
         raise DataError("a classifier cannot be trained on data without labels; name another --extractor")
-    net = Classifier(split.shape[0], split.label_size)
+    with float32_by_default():
+        net = Classifier(split.shape[0], split.label_size)
     path = cache_root() / "classifiers" / f"{fingerprint(split)}.safetensors"
     if not path.is_file():
         _train(net, split)

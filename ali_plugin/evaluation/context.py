@@ -14,8 +14,10 @@ from torch import Tensor
 from ali_plugin.conditions import from_labels
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.errors import DataError
+from ali_plugin.errors import DataError, OptionError
 from ali_plugin.model import ALI
+from ali_plugin.support.devices import seeded
+from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.training.batches import to_unit
 from ali_registry import Registry
 
@@ -49,6 +51,13 @@ class Context:
     _splits: dict[Split, DataSplit] = field(default_factory=dict)
     _codes: dict[Split, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        seeded(self.seed)  # one that is none is refused before the work
+        counts = {"labels": max(self.labels, default=1), "label_sets": self.label_sets, "samples": self.samples}
+        for name, value in counts.items():
+            if value > MAX_STEPS:
+                raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be at most {MAX_STEPS}")
+
     def split(self, name: Split) -> DataSplit:
         """A split of the dataset."""
         if name not in self._splits:
@@ -74,7 +83,7 @@ class Context:
 
     def generator(self) -> torch.Generator:
         """A fresh source of random numbers, on the CPU so that they do not depend on the device."""
-        return torch.Generator().manual_seed(self.seed)
+        return seeded(self.seed)
 
     @torch.no_grad()
     def generated(self, count: int) -> Iterator[Tensor]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ali_plugin.errors import ALIError
 from ali_plugin.evaluation.context import Context
+from ali_plugin.support.devices import float32_by_default
+from ali_plugin.support.memory import needed
 from ali_registry import InvalidRecord, Metric, Registry, default_registry
 
 
@@ -29,7 +31,8 @@ def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None
     found: dict[str, dict[str, float]] = {}
     for name, record in records.items():
         try:
-            found[name] = _figures(name, record.call(context))
+            with float32_by_default(), needed(f"metric {name!r}"):
+                found[name] = _figures(name, record.call(context))
         except ALIError as error:
             if metrics:
                 raise

@@ -60,6 +60,6 @@ def _latent(context: Context) -> dict[str, float]:
         if count >= CODES:
             break
     codes = torch.cat(drawn)[:CODES]
-    prior = torch.randn(codes.shape, generator=generator)
+    prior = torch.randn(codes.shape, generator=generator, dtype=torch.float32)
     found = fidelity_and_diversity(prior, codes)
     return {f"latent_{name}": found[name] for name in ("coverage", "density")}

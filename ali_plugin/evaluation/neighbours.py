@@ -19,7 +19,7 @@ def nearest_neighbours(queries: Rows, points: Rows) -> Tensor:
     """Index (Q,) of the Euclidean nearest point (P, D) for each query (Q, D); either may be a memory map."""
     found = []
     for query in track(_parts(queries), "nearest neighbours", -(-len(queries) // ROWS)):
-        best = torch.full((len(query),), torch.inf)
+        best = torch.full((len(query),), torch.inf, dtype=query.dtype)
         index = torch.zeros(len(query), dtype=torch.long)
         for start, part in enumerate(_parts(points)):
             distance, nearest = torch.cdist(query, part).min(1)
@@ -42,7 +42,7 @@ def fidelity_and_diversity(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, 
         real, fake: features (N, D) and (M, D), both more than k.
     """
     real_radius, fake_radius = radii(real, k), radii(fake, k)
-    near_real = torch.zeros(len(fake))  # how many balls around real samples a fake lies in
+    near_real = torch.zeros(len(fake), dtype=torch.float32)  # how many balls around real samples a fake lies in
     near_fake = torch.zeros(len(real), dtype=torch.bool)  # a real sample lies in the ball of some fake
     covered = torch.zeros(len(real), dtype=torch.bool)  # the ball of a real sample holds some fake
     for start, part in enumerate(fake.split(ROWS)):

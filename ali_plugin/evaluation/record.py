@@ -13,6 +13,7 @@ from ali_plugin.model_folder import EVALUATION_NAME
 from ali_plugin.support import atomic, locks
 from ali_plugin.support.strict_json import parse, read_text
 from ali_registry import Metric, Registry
+from ali_registry.text import printable
 
 WAIT = 5.0  # seconds for another evaluation that keeps its figures
 
@@ -41,7 +42,9 @@ def figures_of(
 ) -> list[Figure]:
     """The results of ``evaluate`` as figures, whose protocol is what the metric says of itself."""
     return [
-        Figure(metric, name, float(value), dataset, split, registry.get(Metric, metric).summary, seed)
+        Figure(
+            metric, printable(name), float(value), dataset, split, printable(registry.get(Metric, metric).summary), seed
+        )
         for metric, values in found.items()
         for name, value in values.items()
     ]

@@ -16,6 +16,7 @@ from ali_plugin.experiments.figures import picture_grids
 from ali_plugin.experiments.images import SIDE, context_of, grid, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
 from ali_plugin.experiments.training import Length, train
+from ali_plugin.support.devices import seeded
 from ali_plugin.tasks import vary_condition
 
 QUICK, FULL = 200, 20_000  # steps
@@ -36,8 +37,8 @@ def conditional(options: Options) -> Result:
     found = evaluate(context, ["reconstruction", "frechet"])
     obeyed, floor = _obeyed(context)
     figures = {"obeyed": obeyed, "classifier_accuracy": floor, **found["reconstruction"], **found["frechet"]}
-    columns = conditions.each(trained.model.config)[:10]
-    z = trained.model.prior(SIDE, torch.Generator().manual_seed(options.seed))
+    columns = conditions.alone(torch.arange(min(trained.model.config.condition_size, 10)), trained.model.config)
+    z = trained.model.prior(SIDE, seeded(options.seed))
     pictures = grid(vary_condition(trained.model, z, columns), len(columns))
     names = ", ".join(trained.model.config.condition_names[: len(columns)])
     picture_grids({"z fixed along a row": [(names, pictures)]}, options.out / PICTURE_NAME)

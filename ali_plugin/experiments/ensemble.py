@@ -22,6 +22,7 @@ from ali_plugin.errors import PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.nets import TableEncoder
 from ali_plugin.objectives.game import Batch, Game
+from ali_plugin.support.devices import float32_by_default
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.config import learning_rate
 from ali_plugin.training.ema import AveragedWeights
@@ -159,7 +160,7 @@ class EnsembleTraining:
         self.members, self.total_steps, self.steps = members, total_steps, 0
         self.models, generators = [], []
         for member in members:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), float32_by_default():
                 # As the trainer does: the seed makes the weights, then goes on into the noise.
                 torch.manual_seed(member.seed)
                 arguments = {kind: {"init_std": member.init_std} for kind in PARTS}

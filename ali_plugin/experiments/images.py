@@ -13,6 +13,7 @@ from ali_plugin.evaluation.context import Context
 from ali_plugin.experiments.record import Options
 from ali_plugin.model import ALI
 from ali_plugin.pictures import side_by_side
+from ali_plugin.support.devices import seeded
 from ali_plugin.training.batches import to_unit
 from ali_registry import Architecture, Encoder
 
@@ -49,7 +50,7 @@ def grid(pictures: Tensor, columns: int) -> NDArray[np.float32]:
 
 def sample_grid(model: ALI, seed: int) -> NDArray[np.float32]:
     """Samples of an unconditional model."""
-    return grid(model.sample(SIDE * SIDE, generator=torch.Generator().manual_seed(seed)), SIDE)
+    return grid(model.sample(SIDE * SIDE, generator=seeded(seed)), SIDE)
 
 
 def reconstruction_grid(context: Context) -> NDArray[np.float32]:

@@ -20,6 +20,8 @@ from ali_plugin.experiments.study import random_members, study, study_row
 from ali_plugin.experiments.training import Length, Trained, train
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.gan import GANGame
+from ali_plugin.support.devices import seeded
+from ali_plugin.support.limits import MAX_SEED
 
 FULL, QUICK = (200_000, 10), (1000, 3)  # steps (200 epochs of 1,000) and runs of the study
 # By runs of 12,000 steps from two seeds: a discriminator five times as fast as the generator keeps all modes, ten times
@@ -53,7 +55,10 @@ def mixture(options: Options) -> Result:
     models = {name: train(options, name, Length(steps), **settings | choices) for name, choices in MODELS.items()}
     rows = [_model_row(name, trained, options) for name, trained in models.items()]
     _draw(models, options)
-    random, tuned = random_members(runs, options.seed), [replace(TUNED, seed=options.seed + i) for i in range(runs)]
+    random, tuned = (
+        random_members(runs, options.seed),
+        [replace(TUNED, seed=(options.seed + i) % (MAX_SEED + 1)) for i in range(runs)],
+    )
     studies = {
         f"ALI, {runs} random settings": study("ali-random", ALIGame, random, steps, options),
         f"GAN, {runs} random settings": study("gan-random", GANGame, random, steps, options),
@@ -90,7 +95,7 @@ def _draw(models: Mapping[str, Trained], options: Options) -> None:
     split = load_split("mixture", "test", data_dir=None, data_shape=(2,), registry=options.registry)
     assert split.labels is not None
     x, modes = torch.from_numpy(split.data[:SHOWN]).float(), split.labels[:SHOWN]
-    generator = torch.Generator().manual_seed(options.seed)
+    generator = seeded(options.seed)
     figure, axes = plots(len(models), 4)
     for (name, trained), line in zip(models.items(), axes, strict=True):
         model = trained.model

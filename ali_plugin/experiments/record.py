@@ -17,9 +17,12 @@ import torch
 
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.support import atomic, locks
+from ali_plugin.support.devices import seeded
+from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import read_object
 from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
+from ali_registry.text import printable
 
 RESULTS_NAME, PICTURE_NAME, RUNS, BEGUN_NAME = "results.json", "figure.png", "runs", "experiment.json"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "torch-fidelity")
@@ -62,6 +65,9 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be positive")
+            if value is not None and value > MAX_STEPS:
+                raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be at most {MAX_STEPS}")
+        seeded(self.seed)
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def write(result: Result, options: Options, started: float) -> dict[str, Any]:
     """
     content = {
         "experiment": result.experiment,
-        "command": options.command,
+        "command": printable(options.command),
         "seed": options.seed,
         "seconds": round(time.perf_counter() - started, 1),
         "versions": _versions(),

@@ -19,7 +19,8 @@ from ali_plugin.experiments.record import RUNS, Options, Row
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
 from ali_plugin.support import atomic
-from ali_plugin.support.devices import resolve_device
+from ali_plugin.support.devices import resolve_device, seeded
+from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.progress import track
 from ali_plugin.support.strict_json import read_object
 
@@ -37,7 +38,7 @@ def random_members(count: int, seed: int) -> list[Member]:
 
     return [
         Member(
-            seed=seed + i,
+            seed=(seed + i) % (MAX_SEED + 1),
             lr=log_uniform(1e-4, 3e-3),
             beta1=float(random.uniform(0.1, 0.9)),
             init_std=log_uniform(0.005, 0.1),
@@ -56,7 +57,7 @@ def study(
         return cast(list[dict[str, float]], kept["found"])
     found = []
     for member, model in zip(members, _trained(game, members, steps, options), strict=True):
-        samples = model.sample(PAPER_SAMPLES, generator=torch.Generator().manual_seed(options.seed))
+        samples = model.sample(PAPER_SAMPLES, generator=seeded(options.seed))
         found.append({**asdict(member), **mode_counts(samples)})
     atomic.write(saved, json.dumps({"asked": asked, "found": found}, indent=2) + "\n")
     return found

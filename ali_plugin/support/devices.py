@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ali_plugin.errors import DeviceError
+from ali_plugin.errors import DeviceError, OptionError
+from ali_plugin.support.limits import MAX_SEED
+from ali_registry.text import printable
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
 NO_LIMIT = 2**31 - 1
@@ -61,6 +63,29 @@ def restore_random_states(states: Sequence[Tensor], device: torch.device) -> Non
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator on the CPU, whose draws do not depend on the device of the model.
+
+    Raises:
+        OptionError: the seed is none that could be written into a record.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise OptionError(f"the seed is {printable(seed, 40)}, it has to be from 0 to {MAX_SEED}")
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Make what is built and drawn inside float32, whatever the program's default type: what a seed gives, and what a
+    net is, does not depend on it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

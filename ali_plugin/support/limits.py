@@ -14,7 +14,7 @@ MAX_STEPS = 10**9 - 1
 MAX_SEED = (1 << 63) - 1
 """Of everything random: JSON is read with integers of 64 bits."""
 
-MAX_ARGUMENT = 1 << 20
+MAX_ARGUMENT = 1 << 17
 """An integer among the arguments of a part."""
 
 MAX_REGISTRATIONS = 20_000
@@ -23,7 +23,7 @@ MAX_REGISTRATIONS = 20_000
 MAX_PARAMETERS = 1 << 34
 """Numbers in the parameters and buffers of one part."""
 
-MAX_BUILD_SECONDS = 15.0
+MAX_BUILD_SECONDS = 10.0
 """In which a part without memory (on the meta device) is built."""
 
 MAX_DRAWN_ELEMENTS = 1 << 30

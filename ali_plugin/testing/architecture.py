@@ -172,7 +172,7 @@ def _batch(model: ALI, size: int = BATCH, seed: int | None = None) -> Batch:
     generator = None if seed is None else torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator).to(like.device, like.dtype)
+        return torch.rand(*shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
 
     width = model.config.condition_size
     return Batch(uniform(size, *model.config.data_shape), uniform(size, width) if width else None)

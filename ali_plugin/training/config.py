@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ali_plugin.errors import ALIError, ConfigError, DataError, OptionError
-from ali_plugin.support.limits import MAX_STEPS
+from ali_plugin.support.limits import MAX_SEED, MAX_SIZE, MAX_STEPS
 from ali_plugin.support.paths import absolute
 from ali_plugin.support.strict_json import read_object, short
 from ali_plugin.support.typed import fields_of
@@ -95,8 +95,15 @@ class TrainConfig:
             if getattr(self, name) not in choices:
                 option = name.replace("_", "-")
                 raise OptionError(f"--{option} is {getattr(self, name)!r}, it has to be {' or '.join(choices)}")
-        if not 0 <= self.seed < 1 << 63:
+        if not 0 <= self.seed <= MAX_SEED:
             raise OptionError(f"--seed is {self.seed}, it has to be from 0 to 2^63 - 1")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """The length of the run; OptionError where its epochs are too many steps to be counted."""
+        steps = self.steps or (self.epochs or 0) * steps_per_epoch
+        if steps > MAX_STEPS:
+            raise OptionError(f"--epochs is {self.epochs}, which makes {steps} steps, more than {MAX_STEPS}")
+        return steps
 
     def learning_rate(self, player: str) -> float:
         """That of a game's player, by its name."""
@@ -177,5 +184,5 @@ def _positive(name: str, value: float | None) -> None:
     option = f"--{name.replace('_', '-')}"
     if value is not None and not (value > 0 and math.isfinite(value)):
         raise OptionError(f"{option} is {value}, it has to be positive")
-    if value is not None and value > MAX_STEPS:
-        raise OptionError(f"{option} is {short(str(value), 24)}, it has to be at most {MAX_STEPS}")
+    if value is not None and value > (most := MAX_SIZE if name == "latent_size" else MAX_STEPS):
+        raise OptionError(f"{option} is {short(str(value), 24)}, it has to be at most {most}")

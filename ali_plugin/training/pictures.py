@@ -31,7 +31,7 @@ class PictureSaver(Callback):
     def __init__(self, held_out: DataSplit) -> None:
         self.shows_points = held_out.shape == (2,)
         count = min(POINTS if self.shows_points else SIDE * SIDE // 2, len(held_out))
-        chosen = torch.linspace(0, len(held_out) - 1, count).long().numpy()
+        chosen = torch.linspace(0, len(held_out) - 1, count, dtype=torch.float32).long().numpy()
         self.shown = self.shows_points or len(held_out.shape) == 3
         self.originals = to_unit(torch.from_numpy(held_out.data[chosen]))
         self.labels = None if held_out.labels is None else torch.from_numpy(held_out.labels[chosen])

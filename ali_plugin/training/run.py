@@ -98,7 +98,7 @@ def plan(
         "out": str(out),
         "device": str(device),
         "samples": len(split),
-        "steps": config.steps or (config.epochs or 0) * steps_per_epoch,
+        "steps": config.total_steps(steps_per_epoch),
         "parameters": {
             kind: sum(parameter.numel() for parameter in model.part(kind).parameters()) for kind in model.config.parts
         },

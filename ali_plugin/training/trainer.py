@@ -18,12 +18,14 @@ from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import (
+    float32_by_default,
     keep_freed_memory,
     precision,
     random_states,
     resolve_device,
     restore_random_states,
 )
+from ali_plugin.support.memory import needed
 from ali_plugin.training import checkpoint, distributed, fingerprint, run_folder
 from ali_plugin.training.assemble import build_model, initialise_output, load_data
 from ali_plugin.training.batches import Batches
@@ -123,7 +125,7 @@ class Trainer:
         initialise_output(self.model, train_split)
         game: Game = self.registry.get(Objective, self.config.objective).call(self.model)
         self.training_step = TrainingStep(game, self.config)
-        self.total_steps = self.config.steps or (self.config.epochs or 0) * self.batches.steps_per_epoch
+        self.total_steps = self.config.total_steps(self.batches.steps_per_epoch)
 
     def run(self) -> TrainResult:
         """Train to the end.
@@ -184,7 +186,8 @@ class Trainer:
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
         """Draw from the run's own stream of random numbers, and leave the caller's as it was."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        forked = torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
+        with forked, float32_by_default(), needed("this run; take a smaller --batch-size"):
             if self._random:
                 restore_random_states(self._random, self.device)
             yield

@@ -125,6 +125,10 @@ def main() -> None:
     except Exception as error:
         if kept.debug:
             raise
+        from ali_plugin.support.memory import shortage_of
+
+        if (shortage := shortage_of(error)) is not None:
+            _fail(str(shortage))
         _fail(f"{type(error).__name__}: {error} (this is a bug; --debug shows where)")
     finally:
         streams.settle()

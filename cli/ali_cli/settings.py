@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ali_plugin.support.limits import MAX_SEED
 from ali_registry import restrict_plugins
 
 WIDE = 240  # columns, so that piped tables are not folded
@@ -93,9 +94,9 @@ def condition_option(function: F) -> F:
 
 def seed_option(function: F) -> F:
     """--seed."""
-    return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn.")(
-        function
-    )
+    return click.option(
+        "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Of what is drawn."
+    )(function)
 
 
 def note(text: str) -> None:
