@@ -15,6 +15,7 @@ from ali_plugin.compose import build_parts, compose, without
 from ali_plugin.config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.posterior import Posterior, as_posterior, noise_like
+from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_registry import Registry, default_registry
 
@@ -74,7 +75,7 @@ class ALI(nn.Module):
             parts: those to build; the others are None.
         """
         like = next(self.parameters())
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), float32_by_default():
             built = build_parts(self.config, self.registry or default_registry(), parts)
         made = ALI(self.config, **built).to(like.device, like.dtype)
         made.registry = self.registry

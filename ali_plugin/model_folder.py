@@ -17,6 +17,7 @@ from ali_plugin.compose import build_parts
 from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.support import atomic
+from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_registry import Registry, UnknownName, default_registry
 
@@ -83,10 +84,10 @@ def load(
     tensors: dict[str, Tensor] = {}
     for path, implied in _weight_files(folder, config, registry):
         tensors.update(weights.read(path, implied, parts))
-    with needed("the model"):
+    with needed("the model"), float32_by_default():
         model = cls(config, **build_parts(config, registry, parts))
     model.registry = registry
-    state.load(model, tensors, keep_type=dtype is None)
+    state.load(model, tensors, keep_type=True)
     state.refuse_broken(model, folder)
     return model.to(device=device, dtype=dtype).eval()
 
