@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import unicodedata
 from collections.abc import Sequence
 
 import torch
@@ -43,13 +45,18 @@ def refuse_outside(labels: Tensor, size: int) -> None:
 def parse(text: str, config: ModelConfig) -> Tensor:
     """A condition (size,) from the names or numbers of the elements that are on, "Smiling,Young" or "3".
 
+    A text that is the name of an element as a whole is that element. Among others, a name that has a comma is put
+    into double quotes, as in CSV: ``"Paris, France",Young``; a double quote inside them is doubled. Upper and lower
+    case matter only where names differ in nothing else.
+
     Raises:
         OptionError: the model is unconditional, or has no such element.
     """
     if not config.condition_size:
         raise OptionError("the model takes no condition")
     condition = torch.zeros(config.condition_size, dtype=torch.float32)
-    for word in filter(None, (part.strip() for part in text.split(","))):
+    words = [text] if text in config.condition_names else _words(text)
+    for word in words:
         condition[_index(word, config)] = 1
     return condition
 
@@ -71,7 +78,7 @@ def of_labels(labels: Labels, config: ModelConfig) -> Tensor:
         return from_labels(labels, config.condition_size)
     each = labels.tolist() if isinstance(labels, Tensor) else labels
     named = [each] if isinstance(each, int | str) else each
-    return torch.stack([parse(str(label), config) for label in named])
+    return torch.stack([_of_label(label, config) for label in named])
 
 
 def alone(elements: Tensor, config: ModelConfig) -> Tensor:
@@ -79,12 +86,46 @@ def alone(elements: Tensor, config: ModelConfig) -> Tensor:
     return one_hot(elements, config.condition_size).float()
 
 
+def _of_label(label: int | str, config: ModelConfig) -> Tensor:
+    """A number is a class number, also where classes have numbers for names."""
+    if isinstance(label, str):
+        return parse(label, config)
+    if not 0 <= label < config.condition_size:
+        raise OptionError(f"the model's condition has no element {label}; its elements are 0 to "
+                          f"{config.condition_size - 1}")  # fmt: skip
+    return alone(torch.tensor([label]), config)[0]
+
+
+def _words(text: str) -> list[str]:
+    try:
+        rows = list(csv.reader([text], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise OptionError(f'condition {text!r} cannot be read: {error}; quote a name as in "a, b",c') from error
+    return [word.strip() for row in rows for word in row if word.strip()]
+
+
 def _index(word: str, config: ModelConfig) -> int:
-    names = [name.lower() for name in config.condition_names]
-    if word.lower() in names:
-        return names.index(word.lower())
-    if word.isdecimal() and int(word) < config.condition_size:
+    names = list(config.condition_names)
+    if word in names:
+        return names.index(word)
+    alike = [i for i, name in enumerate(names) if _plain(name) == _plain(word)]
+    if len(alike) > 1:
+        offers = " or ".join(repr(names[i]) for i in alike)
+        raise OptionError(f"the model's condition has several elements like {word!r}; write {offers}")
+    if alike:
+        return alike[0]
+    if word.isascii() and word.isdecimal() and len(word) < 10 and int(word) < config.condition_size:
         return int(word)
-    known = ", ".join(config.condition_names[:12]) + (", ..." if len(config.condition_names) > 12 else "")
+    known = ", ".join(map(_quoted, names[:12])) + (", ..." if len(names) > 12 else "")
     offer = f"it has {known}" if known else f"its elements are 0 to {config.condition_size - 1}"
     raise OptionError(f"the model's condition has no element {word!r}; {offer}")
+
+
+def _plain(name: str) -> str:
+    """A name as a person compares it: whatever the case, and however its accents are composed."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _quoted(name: str) -> str:
+    """A name as ``parse`` reads it."""
+    return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin import conditions, hub
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.cache import UNREADABLE
-from ali_plugin.datasets.images import read_image
-from ali_plugin.errors import DataError, OptionError, PartMismatch
+from ali_plugin.datasets.images import check_shape, read_images
+from ali_plugin.datasets.listing import list_images, unreadable_note
+from ali_plugin.datasets.split import Split, joined
+from ali_plugin.errors import DataError, OptionError
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
@@ -23,17 +26,32 @@ from ali_registry import Architecture, default_registry
 
 @dataclass(frozen=True)
 class Inputs:
-    """Data (N, *data_shape), labels (N,) or (N, A) where they are known, conditions if the model takes one."""
+    """What a command shows to a model.
 
-    x: Tensor
+    Attributes:
+        data: (N, *data_shape) as it is stored: uint8 pictures, or float32.
+        labels: (N,) or (N, A), where they are known.
+        condition: (N, condition_size), if the model takes one.
+        names: of the samples, where each is a file.
+        notes: what the person should know of them.
+    """
+
+    data: Tensor
     labels: Tensor | None = None
     condition: Tensor | None = None
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def x(self) -> Tensor:
+        """The data as the model takes them: float32, pictures in [0, 1]."""
+        return to_unit(self.data)
 
     def paired(self) -> Inputs:
         """The same without a last sample that has no partner."""
-        rows = slice(len(self.x) - len(self.x) % 2)
+        rows = slice(len(self.data) - len(self.data) % 2)
         labels, condition = (None if t is None else t[rows] for t in (self.labels, self.condition))
-        return Inputs(self.x[rows], labels, condition)
+        return Inputs(self.data[rows], labels, condition, self.names[rows], self.notes)
 
 
 def load_inputs(
@@ -44,35 +62,44 @@ def load_inputs(
     data_dir: Path | None = None,
     limit: int | None = None,
     condition: str | None = None,
+    whole: bool = False,
 ) -> Inputs:
-    """The pictures that are named, or held-out samples of a dataset, spread evenly over it.
+    """The pictures that are named or lie in named folders, or samples of a dataset.
 
     Args:
         source: what the model was loaded from; a run folder knows its dataset.
-        limit: at most so many of a dataset.
+        limit: at most so many of a folder or dataset, spread evenly over it.
         condition: of named pictures, as ``conditions.parse`` reads it; a dataset's own labels otherwise.
+        whole: all samples of a dataset whose samples are named files, not only the held-out ones.
 
     Raises:
-        DataError: a picture that cannot be read.
+        DataError: a picture that is named cannot be read, or none of a folder's.
         OptionError: nothing says where the data are.
     """
     if images:
-        x = torch.stack([_picture(path, model.config.data_shape) for path in images])
-        return Inputs(x, condition=_named_condition(model, condition, len(x)))
+        data, names, notes = _pictures(images, model.config.data_shape, limit)
+        return Inputs(data, condition=_named_condition(model, condition, len(data)), names=names, notes=notes)
     name, folder = dataset_of(model, source, dataset, data_dir)
     split = load_split(name, "test", data_dir=folder, data_shape=model.config.data_shape)
+    if whole and split.names:
+        others: tuple[Split, ...] = ("validation", "train")
+        split = joined(
+            [split, *(load_split(name, s, data_dir=folder, data_shape=model.config.data_shape) for s in others)]
+        )
     count = min(limit or len(split), len(split))
-    chosen = torch.linspace(0, len(split) - 1, count, dtype=torch.float32).long().numpy()
+    chosen = _spread(count, len(split))
     labels = None if split.labels is None else torch.from_numpy(split.labels[chosen])
     size = model.config.condition_size
     if size and condition is None and labels is None:
         raise OptionError(f"dataset {name!r} has no labels to condition on; give a --condition")
     return Inputs(
-        to_unit(torch.from_numpy(split.data[chosen])),
+        torch.from_numpy(split.data[chosen]),
         labels,
         _named_condition(model, condition, count)
         if condition is not None or not size or labels is None
         else conditions.from_labels(labels, size),
+        tuple(split.names[i] for i in chosen) if split.names else (),
+        split.notes,
     )
 
 
@@ -105,10 +132,35 @@ def _named_condition(model: ALI, text: str | None, count: int) -> Tensor | None:
     return None
 
 
-def _picture(path: Path, data_shape: tuple[int, ...]) -> Tensor:
-    if len(data_shape) != 3:
-        raise PartMismatch(f"the model takes data of shape {data_shape}, no pictures")
-    try:
-        return to_unit(torch.from_numpy(read_image(path, data_shape).copy()))
-    except (*UNREADABLE, KeyError) as error:
-        raise DataError(f"{str(path)!r} cannot be read as a picture: {error}") from error
+def _pictures(
+    images: Sequence[Path], data_shape: tuple[int, ...], limit: int | None
+) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
+    """Pictures (N, *data_shape), uint8, their names and notes. What is named itself has to be readable."""
+    check_shape(data_shape)
+    named, notes, in_folder = list[Path](), list[str](), set[Path]()
+    for path in images:
+        if path.is_dir():
+            listing = list_images(path)
+            chosen = _spread(min(limit or len(listing.files), len(listing.files)), len(listing.files))
+            named += (listing.files[i] for i in chosen)
+            in_folder.update(listing.files)
+            notes += listing.notes()
+        else:
+            named.append(path)
+    pictures, names, unreadable = list[NDArray[np.uint8]](), list[str](), list[str]()
+    for path, picture in zip(named, read_images(named, data_shape), strict=True):
+        if not isinstance(picture, DataError):
+            pictures.append(picture)
+            names.append(str(path))
+        elif path in in_folder:
+            unreadable.append(f"{path}: {picture}")
+        else:
+            raise DataError(f"{str(path)!r} cannot be read as a picture: {picture}") from picture
+    if not pictures:
+        raise DataError(f"none of the {len(named)} pictures can be read, such as {unreadable[0]}")
+    return torch.from_numpy(np.stack(pictures)), tuple(names), (*notes, *unreadable_note(unreadable))
+
+
+def _spread(count: int, size: int) -> NDArray[np.int64]:
+    """``count`` of ``size`` indices, evenly."""
+    return torch.linspace(0, size - 1, count, dtype=torch.float32).long().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path
@@ -18,8 +19,10 @@ from ali_plugin.support import atomic
 from ali_plugin.support.devices import resolve_device, seeded
 from ali_plugin.support.limits import MAX_DRAWN_ELEMENTS
 from ali_plugin.support.memory import needed
+from ali_plugin.training.batches import to_unit
 
 CHUNK = 250
+PICTURE, TENSORS = ".png", ".safetensors"
 
 
 def load_model(source: str, device: str = "auto") -> ALI:
@@ -96,13 +99,14 @@ def interpolate(model: ALI, inputs: Inputs, steps: int) -> Tensor:
     """Paths (N/2, steps + 2, *data_shape) between samples 0 and 1, 2 and 3, ..., with the originals at both ends.
 
     Raises:
-        OptionError: the number of samples is odd.
+        OptionError: the number of samples is odd, or there are none.
     """
-    if len(inputs.x) % 2:
-        raise OptionError(f"paths go from one picture to the next, {len(inputs.x)} pictures do not make pairs")
-    _refuse_too_many(len(inputs.x) // 2 * (steps + 2), model)
+    if not len(inputs.data) or len(inputs.data) % 2:
+        raise OptionError(f"paths go from one picture to the next, {len(inputs.data)} pictures do not make pairs")
+    _refuse_too_many(len(inputs.data) // 2 * (steps + 2), model)
     device = next(model.parameters()).device
-    a, b = inputs.x[0::2], inputs.x[1::2]
+    x = inputs.x
+    a, b = x[0::2], x[1::2]
     # Along a path the condition is the one of its first end.
     condition = None if inputs.condition is None else inputs.condition[0::2].to(device)
     between = model.interpolate(a.to(device), b.to(device), steps, condition).cpu()
@@ -132,22 +136,26 @@ def export(source: str, out: Path, dtype: str, *, discriminator: bool, layout: s
 
 def write_pictures(images: Tensor, out: Path, columns: int | None = None) -> None:
     """A PNG grid, or a safetensors file with one tensor, ``images``, by the ending of the name."""
-    if out.suffix.lower() == ".png":
+    if out.suffix.lower() == PICTURE:
         save_picture(images, out, columns)
     else:
         write_tensors({"images": images}, out)
 
 
-def write_tensors(tensors: dict[str, Tensor], out: Path) -> None:
-    """A safetensors file; OptionError for another ending."""
-    if out.suffix != ".safetensors":
-        raise OptionError(f"--out is {str(out)!r}; its name has to end in .png or .safetensors")
-    weights.write(out, tensors)
+def write_tensors(tensors: dict[str, Tensor], out: Path, names: Sequence[str] = ()) -> None:
+    """A safetensors file. Names of the rows go into its metadata: ``names``, a JSON list.
+
+    Raises:
+        OptionError: another ending.
+    """
+    if out.suffix.lower() != TENSORS:
+        raise OptionError(f"--out is {str(out)!r}; its name has to end in {TENSORS}")
+    weights.write(out, tensors, {"names": json.dumps(list(names))} if names else None)
 
 
 def _chunks(model: ALI, inputs: Inputs) -> Iterator[tuple[Tensor, Tensor | None]]:
     like = next(model.parameters())
-    for start in range(0, len(inputs.x), CHUNK):
+    for start in range(0, len(inputs.data), CHUNK):
         rows = slice(start, start + CHUNK)
         condition = None if inputs.condition is None else inputs.condition[rows].to(like.device, like.dtype)
-        yield inputs.x[rows].to(like.device, like.dtype), condition
+        yield to_unit(inputs.data[rows]).to(like.device, like.dtype), condition

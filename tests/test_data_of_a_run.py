@@ -22,7 +22,7 @@ import tiny
 from ali_plugin import Dataset, hookimpl
 from ali_plugin.conditions import from_labels
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.images import list_images
+from ali_plugin.datasets.listing import list_images
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import ConfigError, DataError, PartMismatch
 from ali_plugin.training import checkpoint
@@ -253,12 +253,12 @@ def test_pictures_that_the_program_makes_are_no_data(pictures: Path, ali: Ali, m
         assert result.code == 0, result.err
     found = load_split("image-folder", "train", data_dir=pictures, data_shape=(1, 28, 28))
     assert found.classes == ("cat", "dog")
-    assert len(list_images(pictures)) == COUNT
+    assert len(list_images(pictures).files) == COUNT
 
 
 def test_a_folder_of_a_run_that_is_named_itself_is_data(pictures: Path, tmp_path: Path, ali: Ali) -> None:
     start(ali, pictures, tmp_path / "run")
-    assert {path.name for path in list_images(tmp_path / "run")} >= {"samples.png", "reconstructions.png"}
+    assert {path.name for path in list_images(tmp_path / "run").files} >= {"samples.png", "reconstructions.png"}
 
 
 def test_fewer_labels_and_other_values_of_data_without_files(tmp_path: Path) -> None:

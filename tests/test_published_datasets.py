@@ -213,7 +213,7 @@ def pictures(folder: Path, count: int = 5) -> Path:
 
 
 def caches() -> set[Path]:
-    return set(cache_root().iterdir())
+    return {path for path in cache_root().iterdir() if not path.name.startswith(".")}
 
 
 def test_cache_is_used_and_rebuilt_when_the_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,32 +221,34 @@ def test_cache_is_used_and_rebuilt_when_the_source_changes(tmp_path: Path, monke
     folder = pictures(tmp_path / "p")
     first = load("image-folder", "train", folder, (1, 8, 8)).data.copy()
     (built,) = caches()
-    monkeypatch.setattr("ali_plugin.datasets.cache.read_image", lambda *_: 1 / 0)  # nothing is decoded again
+    monkeypatch.setattr("ali_plugin.datasets.images.read_image", lambda *_: 1 / 0)  # nothing is decoded again
     assert np.array_equal(load("image-folder", "train", folder, (1, 8, 8)).data, first)
     monkeypatch.undo()
     monkeypatch.setenv("ALI_CACHE", str(tmp_path / "cache"))
     Image.new("L", (40, 40), 250).save(folder / "2.png")
     again = load("image-folder", "train", folder, (1, 8, 8)).data
-    assert again[1].min() == 250
+    assert 250 in again.min((1, 2, 3)) or 250 in load("image-folder", "test", folder, (1, 8, 8)).data
     assert len(caches()) == 1  # the outdated one is gone
     assert caches() != {built}
 
 
-def test_half_written_cache_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_cache_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALI_CACHE", str(tmp_path / "cache"))
     folder = pictures(tmp_path / "p")
-    load("image-folder", "train", folder, (1, 8, 8))
+    first = load("image-folder", "train", folder, (1, 8, 8)).data.copy()
     (built,) = caches()
     whole = (built / "pictures.bin").read_bytes()
-    for damaged in (whole[:-7], bytes([whole[0] ^ 1]) + whole[1:]):
-        (built / "pictures.bin").write_bytes(damaged)
-        with pytest.raises(ALIError, match="is damaged; delete it to have it built again"):
-            load("image-folder", "train", folder, (1, 8, 8))
-        assert (built / "pictures.bin").read_bytes() == damaged
-    (built / "pictures.bin").write_bytes(whole)
-    (built / "manifest.json").write_text('{"files": 4')
-    with pytest.raises(ALIError, match="is damaged"):
-        load("image-folder", "train", folder, (1, 8, 8))
+    for name, damaged in (
+        ("pictures.bin", whole[:-7]),
+        ("pictures.bin", bytes([whole[0] ^ 1]) + whole[1:]),
+        ("manifest.json", b'{"files": 4'),
+        ("manifest.json", b"[]"),
+        ("manifest.json", b"[" * 100_000),
+    ):
+        (built / name).write_bytes(damaged)
+        assert np.array_equal(load("image-folder", "train", folder, (1, 8, 8)).data, first)
+        assert caches() == {built}
+        assert (built / "pictures.bin").read_bytes() == whole
 
 
 def test_interrupted_cache_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +258,7 @@ def test_interrupted_cache_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ali_plugin.datasets.cache.read_image", interrupt)
+    monkeypatch.setattr("ali_plugin.datasets.images.read_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load("image-folder", "train", folder, (1, 8, 8))
     assert caches() == set()

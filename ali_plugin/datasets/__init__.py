@@ -73,7 +73,7 @@ SETS = (
     ),
     Dataset(
         name="image-folder",
-        summary="your own PNG and JPEG files in --data-dir, subfolders as classes",
+        summary="your own pictures in --data-dir, subfolders as classes",
         build=f"{HERE}.image_folder:image_folder",
         needs_data_dir=True,
     ),

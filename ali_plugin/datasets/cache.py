@@ -2,7 +2,7 @@
 
 A cache is a folder with ``pictures.bin`` (uint8, N x C x H x W) and ``manifest.json``. It is complete when it
 has its name: it is written under another one, synced and renamed. Its name holds a digest of the sources' names,
-sizes and times, so that another cache is built when they change.
+sizes and times, so that another cache is built when they change. One process builds while others wait for it.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ali_plugin.datasets.images import read_image
-from ali_plugin.errors import DataError
-from ali_plugin.support import atomic
+from ali_plugin.datasets.images import read_images
+from ali_plugin.errors import DataError, FolderError
+from ali_plugin.support import atomic, dry_run, locks
 from ali_plugin.support.progress import track
+from ali_registry.text import printable
 
 PICTURES, MANIFEST = "pictures.bin", "manifest.json"
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-CHUNK = 512  # pictures in flight between the decoders and the file
+ADVICE = "set ALI_CACHE to a folder with room that can be written"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Decoded:
     """Pictures in a memory map.
 
     Attributes:
-        data: (N, C, H, W) uint8, read only.
+        data: (N, C, H, W) uint8, read only. In a dry run, zeros that take no memory, for every file.
         kept: indices of the files that they come from, (N,).
         unreadable: the other files, with reasons.
         digest: SHA-256 of all of ``data``.
@@ -50,92 +49,108 @@ class Decoded:
 
 
 def cache_root() -> Path:
-    """Where caches are: ``$ALI_CACHE``, or ``ali-plugin`` in the user's cache folder."""
-    if "ALI_CACHE" in os.environ:
-        return Path(os.environ["ALI_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ali-plugin"
+    """Where caches are: ``$ALI_CACHE``, or ``ali-plugin`` in the user's cache folder.
+
+    Raises:
+        DataError: neither a variable nor a home says where.
+    """
+    if own := os.environ.get("ALI_CACHE"):
+        return Path(os.path.expanduser(own))
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():  # others are to be ignored, says the XDG specification
+        return given / "ali-plugin"
+    try:
+        return Path.home() / ".cache" / "ali-plugin"
+    except RuntimeError as error:
+        raise DataError("the user has no home folder; set ALI_CACHE to a folder for decoded pictures") from error
 
 
 def decoded(files: Sequence[Path], root: Path, shape: tuple[int, ...], label: str) -> Decoded:
     """The pictures of ``files`` below ``root``, fitted to ``shape`` (C, H, W), from the cache or into it.
 
+    A cache that is damaged is built anew.
+
     Args:
         label: what the cache is of, such as "celeba-train".
 
     Raises:
-        DataError: the cache is damaged, or none of the files can be read.
+        DataError: the cache cannot be written, or none of the files can be read.
     """
-    place = hashlib.sha256(f"{root.resolve()} {shape}".encode()).hexdigest()[:12]
-    sources = hashlib.sha256("\n".join(_fingerprint(path, root) for path in files).encode()).hexdigest()[:16]
-    folder = cache_root() / f"{label}-{place}-{sources}"
-    if not folder.exists():
-        _build(folder, files, root, shape)
-        for old in folder.parent.glob(f"{label}-{place}-*"):
-            if old != folder:  # of sources that have changed since
-                shutil.rmtree(old, ignore_errors=True)
-    return _open(folder, len(files), shape)
+    if dry_run.active.get():
+        return Decoded(np.broadcast_to(np.zeros((), np.uint8), (len(files), *shape)), np.arange(len(files)), [], "")
+    place = f"{label}-{_digest([os.fsencode(root.resolve()), str(shape).encode()])[:12]}"
+    folder = cache_root() / f"{place}-{_digest(_fingerprint(path, root) for path in files)[:16]}"
+    if found := _opened(folder, len(files), shape):
+        return found
+    try:
+        with locks.holding(folder.parent / f".{place}.lock", f"the cache {str(folder)!r}", wait=-1):
+            found = _opened(folder, len(files), shape)  # another process may have built it meanwhile
+            if found is None:
+                _remove_others(folder, place)
+                _build(folder, files, root, shape)
+                found = _opened(folder, len(files), shape)
+    except FolderError as error:
+        raise DataError(f"{error}; {ADVICE}") from error
+    if found is None:
+        raise DataError(f"the cache {str(folder)!r} cannot be read again; {ADVICE}")
+    return found
 
 
-def _fingerprint(path: Path, root: Path) -> str:
-    status = path.stat()
-    return f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}"
+def _digest(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+
+
+def _fingerprint(path: Path, root: Path) -> bytes:
+    try:
+        status = path.stat()
+    except OSError:  # gone since it was listed: it is among the unreadable ones
+        return os.fsencode(path.relative_to(root))
+    return os.fsencode(path.relative_to(root)) + f" {status.st_size} {status.st_mtime_ns}".encode()
+
+
+def _remove_others(folder: Path, place: str) -> None:
+    """Remove, while the place is locked, its caches of sources that have changed since, a damaged one, and what
+    killed processes left. A process that has one mapped keeps its pages."""
+    for old in (*folder.parent.glob(f"{place}-*"), *folder.parent.glob(f".{place}*{atomic.PARTIAL}*")):
+        gone = old.with_name(f".{place}.{secrets.token_hex(4)}{atomic.PARTIAL}")
+        with suppress(OSError):
+            old.rename(gone)  # at once, so that nobody opens half of it
+            shutil.rmtree(gone, ignore_errors=True)
+    atomic.sweep(folder.parent)
 
 
 def _build(folder: Path, files: Sequence[Path], root: Path, shape: tuple[int, ...]) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise DataError(f"cannot write a cache to {folder.parent} ({error.strerror}); set ALI_CACHE") from error
-    try:
+    with atomic.making(folder) as temporary:
         digest, unreadable = hashlib.sha256(), {}
         with (temporary / PICTURES).open("wb") as out:
-            for i, picture in enumerate(track(_decode(files, shape), "decoding pictures", len(files))):
-                if isinstance(picture, str):
-                    unreadable[i] = f"{files[i].relative_to(root)}: {picture}"
+            for i, picture in enumerate(track(read_images(files, shape), "decoding pictures", len(files))):
+                if isinstance(picture, DataError):
+                    unreadable[i] = printable(f"{files[i].relative_to(root)}: {picture}", 400)
                     continue
-                out.write(picture.tobytes())
-                digest.update(picture.tobytes())
+                content = picture.tobytes()
+                out.write(content)
+                digest.update(content)
         if len(unreadable) == len(files):
             raise DataError(f"none of the {len(files)} pictures in {root} can be read, such as {unreadable[0]}")
         atomic.sync(temporary / PICTURES)
         manifest = {"shape": shape, "files": len(files), "unreadable": unreadable, "sha256": digest.hexdigest()}
         atomic.write(temporary / MANIFEST, json.dumps(manifest))
-        if not folder.exists():  # else another process was faster
-            temporary.rename(folder)
-    except OSError as error:
-        raise DataError(f"cannot write the cache {folder} ({error.strerror or error}); set ALI_CACHE") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _decode(files: Sequence[Path], shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | str]:
-    """Pictures in the files' order, or the reason why one cannot be read."""
-
-    def read(path: Path) -> NDArray[np.uint8] | str:
-        try:
-            return read_image(path, shape)
-        except UNREADABLE as error:
-            return str(error)
-
-    with ThreadPoolExecutor() as readers:  # Pillow decodes outside of the interpreter's lock
-        for start in range(0, len(files), CHUNK):
-            yield from readers.map(read, files[start : start + CHUNK])
-
-
-def _open(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded:
-    advice = f"the cache {folder} is damaged; delete it to have it built again"
+def _opened(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded | None:
+    """The cache, None where it is not there or damaged."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        unreadable = {int(i): str(reason) for i, reason in manifest["unreadable"].items()}
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        unreadable = {int(i): printable(reason, 400) for i, reason in manifest["unreadable"].items()}
         kept = np.array([i for i in range(files) if i not in unreadable], np.int64)
         with (folder / PICTURES).open("rb") as content:
+            size = os.fstat(content.fileno()).st_size
+            if manifest["files"] != files or size != len(kept) * prod(shape):
+                return None
             found = hashlib.file_digest(content, "sha256").hexdigest()
-        size = (folder / PICTURES).stat().st_size
-        sound = manifest["files"] == files and found == manifest["sha256"] and size == len(kept) * prod(shape)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{advice} ({error})") from error
-    if not sound:
-        raise DataError(advice)
-    data = np.memmap(folder / PICTURES, np.uint8, mode="r", shape=(len(kept), *shape))
+            if found != manifest["sha256"]:
+                return None
+            data = np.memmap(content, np.uint8, mode="r", shape=(len(kept), *shape))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
     return Decoded(data, kept, list(unreadable.values()), found)

@@ -1,44 +1,93 @@
-"""A person's own pictures: a folder of PNG and JPEG files, with or without a subfolder for each class."""
+"""A person's own pictures: a folder of picture files, with or without a subfolder for each class."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.images import MODES, class_names, class_numbers, list_images, unreadable_note
-from ali_plugin.datasets.split import DataSplit, Split
-from ali_plugin.errors import DataError, PartMismatch
+import numpy as np
+from numpy.typing import NDArray
 
-HELD_OUT_EVERY = 10
+from ali_plugin.datasets.cache import decoded
+from ali_plugin.datasets.images import check_shape
+from ali_plugin.datasets.listing import (
+    Listing,
+    class_names,
+    class_numbers,
+    list_images,
+    printable_names,
+    unreadable_note,
+)
+from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.errors import DataError
+from ali_plugin.support import dry_run
+
+HELD_OUT_SHARE = 0.1  # half of it for validation, half for test
+FEW, LEAST = 8, 2  # from so many pictures on, validation and test have at least so many each; below that, one each
+SEED = b"held out"
 
 
 def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ...] = (), **_: Any) -> DataSplit:
     """Every picture below ``data_dir``, resized (shorter side) and centre-cropped to ``data_shape``.
 
-    Subfolders of ``data_dir`` are the classes. Of the sorted files every tenth is held out for validation,
-    which is also the test split. Files that cannot be read are left out and named in ``notes``.
+    Subfolders of ``data_dir`` are the classes. Of each class a tenth is held out, drawn with a fixed seed: half of it
+    for validation and half for test. Files that are passed over or cannot be read are in ``notes``.
 
     Raises:
         DataError: no folder, no pictures, or none that can be read.
         PartMismatch: the architecture is not made for pictures.
     """
-    if len(data_shape) != 3 or data_shape[0] not in MODES:
-        raise PartMismatch(f"image-folder gives 1- or 3-channel pictures, the architecture takes {data_shape}")
+    check_shape(data_shape)
     if data_dir is None:
-        raise DataError("image-folder needs --data-dir, a folder of PNG or JPEG files")
-    everything = list_images(data_dir)
-    classes = class_names(everything, data_dir)
-    files = _of_split(everything, split)
-    part = "train" if split == "train" else "held-out"
-    pictures = decoded(files, data_dir, data_shape, f"image-folder-{part}")
-    labels = class_numbers(files, data_dir, classes)[pictures.kept] if classes else None
-    names = tuple(path.relative_to(data_dir).as_posix() for path in everything)
-    return DataSplit(pictures.data, labels, classes, unreadable_note(pictures.unreadable), names, pictures.digest)
+        raise DataError("image-folder needs --data-dir, a folder of pictures")
+    listing = list_images(data_dir)
+    classes = class_names(listing.files, data_dir)
+    labels = class_numbers(listing.files, data_dir, classes) if classes else np.zeros(len(listing.files), np.int64)
+    order = _drawn(listing, labels)
+    pictures = decoded([listing.files[i] for i in order], data_dir, data_shape, "image-folder")
+    order = order[pictures.kept]  # file numbers of the pictures
+    part, note = _part(len(order), split)
+    names = listing.names()
+    notes = (*listing.notes(), *unreadable_note(pictures.unreadable), *note)
+    if dry_run.active.get():
+        notes += ("a dry run decodes nothing, so files that cannot be read still count",)
+    return DataSplit(
+        pictures.data[part],
+        labels[order[part]] if classes else None,
+        printable_names(classes),
+        notes,
+        tuple(names[i] for i in order[part]),
+        files=tuple(names),
+        digest=pictures.digest,
+    )
 
 
-def _of_split(paths: list[Path], split: Split) -> list[Path]:
-    if len(paths) < 2:
-        return paths  # nothing to hold out
-    held_out = split != "train"
-    return [path for i, path in enumerate(paths) if (i % HELD_OUT_EVERY == 0) == held_out]
+def _drawn(listing: Listing, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The files' numbers in an order that is drawn by their names, so that new files do not change that of others;
+    of each class there are as many in any part of it as in the whole."""
+    draws = [blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in listing.names()]
+    sizes, ranks = Counter(labels.tolist()), Counter[int]()
+    places: dict[int, tuple[float, bytes]] = {}
+    for i in sorted(range(len(draws)), key=lambda i: draws[i]):
+        label = int(labels[i])
+        places[i] = ((ranks[label] + 0.5) / sizes[label], draws[i])
+        ranks[label] += 1
+    return np.array(sorted(places, key=lambda i: places[i]), np.int64)
+
+
+def _part(count: int, split: Split) -> tuple[slice, tuple[str, ...]]:
+    """The rows of a split, in the order of ``_drawn``: test, validation, train; and what to say about few of them."""
+    if count == 1:
+        return slice(1), ("there is one picture: it is trained on, and held out",)
+    if count == 2:
+        return (slice(1, 2) if split == "train" else slice(1)), (
+            "there are two pictures: one is trained on, the other is both validation and test",
+        )
+    half = round(count * HELD_OUT_SHARE / 2)
+    least = LEAST if count >= FEW else 1
+    note = (f"of {count} pictures, {least} are for validation and {least} for test",) if half < least else ()
+    half = max(half, least)
+    return {"test": slice(half), "validation": slice(half, 2 * half), "train": slice(2 * half, None)}[split], note

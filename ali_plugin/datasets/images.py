@@ -1,75 +1,221 @@
-"""Picture files: one of them as an array, and those of a folder with their classes."""
+"""The one door for picture files: opened by content, turned upright, laid on white, made grey or colour, fitted.
+
+What a decoder raises for a file is a ``DataError`` here: it costs that file and nothing else.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
-from ali_plugin.errors import DataError
+from ali_plugin.errors import DataError, PartMismatch
+from ali_plugin.support.budget import Budget
+from ali_registry.text import printable
 
-OUTPUTS = ({"train_config.json"}, {"experiment.json"}, {"model_index.json"}, {"config.json", "model.safetensors"})
-"""Files by which a folder is known as a run's, an experiment's or a model's: its pictures are no training data."""
-SUFFIXES = {".png", ".jpg", ".jpeg"}
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM")
+"""What is opened, whatever its name: formats that need no outside program (EPS would start Ghostscript)."""
+KINDS = "PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000 or PNM"
 MODES = {1: "L", 3: "RGB"}
+JPEG_HEAD = b"\xff\xd8\xff"
+BACKGROUND = "white"  # under whatever is transparent
+
+MAX_BYTES = 1 << 29  # of a file; some decoders read it whole
+MAX_PIXELS = 1 << 26  # of a decoded picture, 8192 x 8192: a decoder and what follows take up to 16 bytes for each
+MAX_HEADER_PIXELS = 3 << 26  # of a JPEG, which is decoded at a half to an eighth of its size
+IN_FLIGHT = Budget(MAX_PIXELS)  # pixels that are being decoded by all threads together
+REDUCED = 1 << 24  # pixels beyond which a JPEG is decoded smaller, to not less than twice what is asked for
+WAITING = 1 << 25  # bytes of fitted pictures between the decoders and who takes them
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""EXIF's orientations."""
 
 
 def read_image(path: Path, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """One picture as uint8 (C, H, W), the right way up, resized by its shorter side and centre-cropped."""
-    with Image.open(path) as image:
-        return fit_image(image, data_shape)
+    """One picture file as uint8 (C, H, W); see ``fit_image``. Of several frames the first is taken.
+
+    Raises:
+        DataError: it cannot be read, or is too large.
+        PartMismatch: ``data_shape`` is not that of pictures.
+    """
+    check_shape(data_shape)
+    with _ours(), _opened(path) as file, _image(file) as image:
+        if prod(image.size) > MAX_HEADER_PIXELS:
+            raise _too_large(image)
+        with IN_FLIGHT.taking(prod(image.size)):
+            return _fitted(image, data_shape)
+
+
+def read_images(paths: Sequence[Path], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
+    """Pictures in the order of ``paths``, decoded in threads, or the reason why one cannot be read."""
+    check_shape(data_shape)
+    chunk = min(512, max(16, WAITING // prod(data_shape)))
+
+    def read(path: Path) -> NDArray[np.uint8] | DataError:
+        try:
+            return read_image(path, data_shape)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor() as readers:  # Pillow decodes outside of the interpreter's lock
+        for start in range(0, len(paths), chunk):
+            with _quiet():
+                decoded = list(readers.map(read, paths[start : start + chunk]))
+            yield from decoded
 
 
 def fit_image(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """See ``read_image``; KeyError for channels other than 1 and 3."""
+    """A picture as uint8 (C, H, W): upright, resized by its shorter side and centre-cropped.
+
+    What is transparent shows white. Grey of 16 bits is scaled to 8; so are 32-bit integers and floats, from the
+    least of the ranges 0 to 65535 (floats: 0 to 1, 255, 65535) that holds them, or else from their own extremes.
+
+    Raises:
+        DataError: it cannot be decoded, or is too large.
+        PartMismatch: ``data_shape`` is not that of pictures.
+    """
+    check_shape(data_shape)
+    with _ours():
+        return _fitted(image, data_shape)
+
+
+def check_shape(data_shape: tuple[int, ...]) -> None:
+    """Raise PartMismatch for data that are no pictures with one or three channels."""
+    if len(data_shape) != 3 or data_shape[0] not in MODES:
+        raise PartMismatch(f"the model takes data of shape {data_shape}, no pictures with 1 or 3 channels")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as a picture does."""
+    Image.init()
+    try:
+        with _opened(path) as file:
+            head = file.read(16)
+        return any(Image.OPEN[name][1](head) is True for name in FORMATS if name in Image.OPEN and Image.OPEN[name][1])
+    except Exception:  # then it is none that could be read
+        return False
+
+
+def suffixes() -> frozenset[str]:
+    """Endings of the names of picture files, ".png" and such."""
+    Image.init()
+    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in (*FORMATS, "MPO"))
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Whatever a decoder raises as a DataError of one line."""
+    try:
+        yield
+    except (DataError, PartMismatch):
+        raise
+    except UnidentifiedImageError:
+        raise DataError(f"its content is not {KINDS}") from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{printable(error, 200)}; shrink the picture") from error
+    except MemoryError as error:
+        raise DataError("there is not enough memory to decode it; shrink the picture") from error
+    except OSError as error:
+        raise DataError(printable(error.strerror or error, 200) or type(error).__name__) from error
+    except Exception as error:  # decoders raise what they meet: struct.error, KeyError, ZeroDivisionError, ...
+        raise DataError(f"it is damaged ({type(error).__name__}: {printable(error, 200)})") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of Pillow's, which name no file; not in threads, since filters are the process's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, opened so that a pipe does not make anybody wait."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("it is no regular file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}; shrink the picture")
+        yield file
+
+
+def _image(file: BinaryIO) -> Image.Image:
+    head = file.read(len(JPEG_HEAD))
+    file.seek(0)
+    if head == JPEG_HEAD:  # not through Pillow's factory, which fails on sound pictures with an odd table of others
+        return JpegImageFile(file)
+    return Image.open(file, formats=[name for name in FORMATS if name != "HEIF" or name in Image.OPEN])
+
+
+def _too_large(image: Image.Image) -> DataError:
+    return DataError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; shrink the picture")
+
+
+def _fitted(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     channels, height, width = data_shape
-    upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+    if prod(image.size) > REDUCED:
+        image.draft(None, (2 * width, 2 * height))
+    if prod(image.size) > MAX_PIXELS:
+        raise _too_large(image)
+    image.load()
+    plain = _on_background(_in_8_bits(image), MODES[channels])
+    turn = TURNS.get(_orientation(image))
+    upright = plain if turn is None else plain.transpose(turn)
     fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(fitted, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The PNG and JPEG files below a folder, sorted; DataError where there are none."""
-    if not folder.is_dir():
-        raise DataError(f"the data folder {str(folder)!r} does not exist; name one with --data-dir")
-    found = sorted(path for path in _below(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise DataError(f"{str(folder)!r} has no PNG or JPEG files")
-    return found
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number for how the picture is to be turned; 1, as it is, where nothing legible says so."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # EXIF is written by every camera in its own way; the picture is sound all the same
+        return 1
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """What is in a folder and its subfolders, except for what the program has made there (``--data-dir .``)."""
-    for place, folders, names in os.walk(folder):
-        here = Path(place)
-        folders[:] = [name for name in folders if not is_output(here / name)]
-        yield from (here / name for name in names)
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Grey of more bits or of floats scaled to 8 bits; others as they are."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")
+    low, high = _range(values, (65535.0,) if image.mode.startswith("I") else (1.0, 255.0, 65535.0))
+    scaled = (values.astype(np.float32) - low) * np.float32(255 / (high - low) if high > low else 0)
+    grey = np.nan_to_num(scaled, copy=False, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
 
 
-def is_output(folder: Path) -> bool:
-    """Whether a folder is one that the program writes: of a run, an experiment or a model."""
-    return any(all((folder / name).is_file() for name in names) for names in OUTPUTS)
+def _range(values: NDArray[np.generic], usual: Sequence[float]) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        raise DataError("it has no finite values")
+    low, high = float(finite.min()), float(finite.max())
+    return next(((0.0, top) for top in usual if low >= 0 and high <= top), (low, high))
 
 
-def class_names(files: Sequence[Path], folder: Path) -> tuple[str, ...]:
-    """The subfolders that hold the files; none if any file lies outside of them."""
-    parts = [path.relative_to(folder).parts for path in files]
-    return () if any(len(part) == 1 for part in parts) else tuple(sorted({part[0] for part in parts}))
-
-
-def class_numbers(files: Sequence[Path], folder: Path, classes: Sequence[str]) -> NDArray[np.int64]:
-    """The number of each file's class, (N,)."""
-    number = {name: i for i, name in enumerate(classes)}
-    return np.array([number[path.relative_to(folder).parts[0]] for path in files], np.int64)
-
-
-def unreadable_note(unreadable: Sequence[str]) -> tuple[str, ...]:
-    """A sentence about files that are left out, if there are any."""
-    if not unreadable:
-        return ()
-    named = "; ".join(unreadable[:5]) + ("; ..." if len(unreadable) > 5 else "")
-    return (f"{len(unreadable)} pictures could not be read and are left out: {named}",)
+def _on_background(image: Image.Image, mode: str) -> Image.Image:
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        image = Image.new("RGB", picture.size, BACKGROUND)
+        image.paste(picture, mask=picture.getchannel("A"))
+    return image if image.mode == mode else image.convert(mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ class DataSplit:
         labels: (N,) class numbers, or (N, A) binary attributes, int64.
         classes: names of the classes or attributes.
         notes: what the person should know, such as files that could not be read.
+        names: of the samples, where each comes from a file of its own.
         files: the files that the dataset is made of, relative to its folder, those of other splits too where they
             are at hand. A run that is continued finds by them what has changed.
         digest: of all the samples' content where it is known without reading them.
@@ -32,6 +34,7 @@ class DataSplit:
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     digest: str = ""
 
@@ -42,6 +45,8 @@ class DataSplit:
             raise DataError("the split has no samples")
         if self.labels is not None:
             self._check_labels(self.labels)
+        if self.names and len(self.names) != len(self.data):
+            raise DataError(f"there are {len(self.names)} names for {len(self.data)} samples")
 
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
         if labels.dtype != np.int64 or labels.ndim not in (1, 2):
@@ -78,3 +83,13 @@ class DataSplit:
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(self.data.shape[1:])
+
+
+def joined(splits: Sequence[DataSplit]) -> DataSplit:
+    """Splits of one dataset whose samples have names as one, each sample once, sorted by name."""
+    rows = {name: (i, row) for i, split in enumerate(splits) for row, name in enumerate(split.names)}
+    chosen = [rows[name] for name in sorted(rows)]
+    numbers = [split.labels for split in splits if split.labels is not None]
+    labels = np.stack([numbers[i][row] for i, row in chosen]) if len(numbers) == len(splits) else None
+    data = np.stack([splits[i].data[row] for i, row in chosen])
+    return DataSplit(data, labels, splits[0].classes, splits[0].notes, tuple(sorted(rows)))

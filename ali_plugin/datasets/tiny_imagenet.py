@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.images import class_names, class_numbers, list_images, unreadable_note
+from ali_plugin.datasets.listing import class_names, class_numbers, is_hidden, list_images, unreadable_note
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError
 
 ANNOTATIONS = "val_annotations.txt"
+MAX_ANNOTATIONS = 1 << 26  # bytes
 
 
 def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ...] = (), **_: Any) -> DataSplit:
@@ -33,23 +35,37 @@ def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[
         raise DataError(
             f"{str(root)!r} is no (Tiny) ImageNet folder: it lacks train/WNID/*.JPEG and val; name it with --data-dir"
         )
-    classes = tuple(sorted(path.name for path in (root / "train").iterdir() if path.is_dir()))
-    files = list_images(folder)
+    try:
+        found = [path.name for path in (root / "train").iterdir() if path.is_dir()]
+    except OSError as error:
+        raise DataError(f"{str(root / 'train')!r} cannot be read: {error.strerror}") from error
+    classes = tuple(sorted(name for name in found if not is_hidden(name)))
+    listing = list_images(folder)
+    files = listing.files
     labels = _labels(files, folder, classes)
     pictures = decoded(files, folder, data_shape, f"tiny-imagenet-{part}")
-    names = tuple(path.relative_to(root).as_posix() for path in files)
-    notes = unreadable_note(pictures.unreadable)
-    return DataSplit(pictures.data, labels[pictures.kept], classes, notes, names, pictures.digest)
+    return DataSplit(
+        pictures.data,
+        labels[pictures.kept],
+        classes,
+        (*listing.notes(), *unreadable_note(pictures.unreadable)),
+        files=tuple(path.relative_to(root).as_posix() for path in files),
+        digest=pictures.digest,
+    )
 
 
-def _labels(files: list[Path], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
+def _labels(files: Sequence[Path], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
     try:
         if not (folder / ANNOTATIONS).is_file():
             if not class_names(files, folder):
                 raise DataError(f"{str(folder)!r} has pictures outside of class folders and no {ANNOTATIONS}")
             return class_numbers(files, folder, classes)
+        if (folder / ANNOTATIONS).stat().st_size > MAX_ANNOTATIONS:
+            raise DataError(f"{str(folder / ANNOTATIONS)!r} is larger than {MAX_ANNOTATIONS:,} bytes, no such file is")
         rows = [line.split("\t") for line in (folder / ANNOTATIONS).read_text().splitlines()]
         number = {row[0]: classes.index(row[1]) for row in rows}
         return np.array([number[path.name] for path in files], np.int64)
+    except OSError as error:
+        raise DataError(f"{str(folder / ANNOTATIONS)!r} cannot be read: {error.strerror}") from error
     except (KeyError, ValueError, IndexError) as error:
         raise DataError(f"{str(folder)!r} has a picture or class that train does not know: {error}") from error

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.images import unreadable_note
+from ali_plugin.datasets.listing import unreadable_note
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, MissingExtra
+from ali_plugin.support import dry_run
 
 HELD_OUT = 5000  # of the training images, for validation: CIFAR-10 45,000/5,000, (Fashion-)MNIST 55,000/5,000
 FASHION_CLASSES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+MAX_IDX_BYTES = 16 + 60_000 * 28 * 28
 IDX_FILES = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte"
 
 
@@ -31,6 +33,8 @@ def found(name: str, make: Callable[..., Any], root: Path, advice: str, **option
         try:
             return make(str(root), **options)
         except RuntimeError:  # torchvision's "Dataset not found"
+            if dry_run.active.get():
+                raise
             return make(str(root), download=True, **options)
     except ModuleNotFoundError as error:
         raise MissingExtra(f"dataset {name!r} needs {error.name}: pip install 'ali-plugin[data]'") from error
@@ -58,6 +62,9 @@ def mnist(split: Split, data_dir: Path | None = None, **_: Any) -> DataSplit:
 def _idx(name: str, make: Any, split: Split, data_dir: Path | None, classes: tuple[str, ...]) -> DataSplit:
     root = data_dir or Path("data")
     advice = f"{IDX_FILES} into {root / make.__name__ / 'raw'}"
+    for path in (root / make.__name__ / "raw").glob("*-ubyte"):  # torchvision reads them whole, whatever they are
+        if path.is_file() and path.stat().st_size > MAX_IDX_BYTES:
+            raise DataError(f"{str(path)!r} is larger than any file of {name}; put {advice}")
     whole = found(name, make, root, advice, train=split != "test")
     images, labels = whole.data.numpy()[:, None], whole.targets.numpy()  # (N, 1, 28, 28)
     return DataSplit(_part(images, split), _part(labels, split), classes)
@@ -101,7 +108,8 @@ def celeba(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ..
     labels = whole.attr.numpy().astype(np.int64)[pictures.kept]
     names = tuple(name for name in whole.attr_names if name)
     notes = unreadable_note(pictures.unreadable)
-    return DataSplit(pictures.data, labels, names, notes, tuple(whole.filename), pictures.digest)
+    files_of = tuple(whole.filename)
+    return DataSplit(pictures.data, labels, names, notes, files=files_of, digest=pictures.digest)
 
 
 def _part(array: Any, split: Split) -> Any:

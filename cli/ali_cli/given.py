@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ali_cli.settings import condition_option, data_options, device_option
+from ali_cli.settings import MODEL, PATH, condition_option, data_options, device_option, note
 
 if TYPE_CHECKING:
     from ali_plugin.inputs import Inputs
@@ -28,14 +28,26 @@ class Given:
     condition: str | None
     device: str
 
-    def load(self, limit: int | None = None) -> tuple[ALI, Inputs]:
-        """The model, and the named pictures or at most ``limit`` held-out samples of the dataset."""
+    @property
+    def each_named(self) -> bool:
+        """Whether every picture is named itself, none by its folder or dataset."""
+        return bool(self.images) and not any(path.is_dir() for path in self.images)
+
+    def load(self, limit: int | None = None, *, whole: bool = False) -> tuple[ALI, Inputs]:
+        """The model, and the named pictures, or at most ``limit`` of a folder or of a dataset's held-out samples.
+
+        Args:
+            whole: all samples of a dataset whose samples are files.
+        """
         from ali_plugin.inputs import load_inputs
         from ali_plugin.tasks import load_model
 
         model = load_model(self.model, self.device)
         folder = Path(self.data_dir) if self.data_dir else None
-        return model, load_inputs(model, self.model, self.images, self.dataset, folder, limit, self.condition)
+        inputs = load_inputs(model, self.model, self.images, self.dataset, folder, limit, self.condition, whole)
+        for line in inputs.notes:
+            note(line)
+        return model, inputs
 
 
 def shows_data(function: Callable[..., None]) -> Callable[..., None]:
@@ -54,8 +66,8 @@ def shows_data(function: Callable[..., None]) -> Callable[..., None]:
         function(Given(model, images, dataset, data_dir, condition, device), **own)
 
     shared = (
-        click.argument("model"),
-        click.argument("images", nargs=-1, type=click.Path(path_type=Path)),
+        click.argument("model", type=MODEL),
+        click.argument("images", nargs=-1, type=PATH),
         data_options,
         condition_option,
         device_option,

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from ali_plugin.errors import OptionError
 from ali_plugin.support.limits import MAX_SEED
 from ali_registry import restrict_plugins
 
@@ -64,6 +66,36 @@ def global_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
+class UserPath(click.Path):
+    """A path in which ``~`` is the person's home, also where no shell has said so (``--out=~/x``)."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+class OutFile(UserPath):
+    """A file to write whose ending says what it holds; one that cannot be is refused before the work."""
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path)
+        self.endings = endings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.path.expanduser(value))
+        if path.suffix.lower() not in self.endings:
+            raise OptionError(f"--out is {str(value)!r}; its name has to end in {' or '.join(self.endings)}")
+        if path.is_dir():
+            raise OptionError(f"--out is {str(value)!r}, which is a folder; name a file")
+        return path
+
+
+PATH = UserPath(path_type=Path)
+MODEL = UserPath()
+"""A folder, or a repository on the Hub."""
+
+
 def json_option(function: F) -> F:
     """--json, passed as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
@@ -81,7 +113,7 @@ def device_option(function: F) -> F:
 
 def data_options(function: F) -> F:
     """--dataset and --data-dir, for commands that take held-out data."""
-    function = click.option("--data-dir", type=click.Path(), help="Folder of the dataset's files.")(function)
+    function = click.option("--data-dir", type=UserPath(), help="Folder of the dataset's files.")(function)
     return click.option("--dataset", help="Take data from this dataset instead of the model's own.")(function)
 
 

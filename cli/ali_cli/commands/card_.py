@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import json_option, note, print_json
+from ali_cli.settings import MODEL, json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali card runs/fashion\n"
                       "  ali card runs/fashion --write --license cc-by-4.0\n"
                       "  ali card me/ali-fashion")  # fmt: skip
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--write", is_flag=True, help="Refresh the README.md in MODEL instead of printing it.")
 @click.option("--license", help="Licence of the weights, an identifier of the Hub's list such as mit.")
 @json_option

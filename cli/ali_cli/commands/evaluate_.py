@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ali_cli.settings import (
+    MODEL,
     data_options,
     device_option,
     hide_progress_if_quiet,
@@ -25,7 +26,7 @@ from ali_registry import default_registry
                       "  ali evaluate runs/fashion --metric reconstruction --json\n"
                       "  ali evaluate runs/fashion --metric representation --labels 100 --labels 1000\n"
                       "  ali evaluate runs/fashion --metric frechet --extractor classifier")  # fmt: skip
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "
               "[default: what suits the data, without frechet]")  # fmt: skip
 @click.option(

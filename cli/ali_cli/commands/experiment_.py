@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ali_cli.settings import (
+    PATH,
     data_options,
     device_option,
     hide_progress_if_quiet,
@@ -41,7 +42,7 @@ Examples:
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
 @click.option("--label-sets", type=int, help="Random sets of them for the L2-SVM. [default: 100, quick 5]")
 @click.option("--resume", is_flag=True, help="Go on with an experiment that was stopped.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: runs/experiment-NAME]")
+@click.option("--out", type=PATH, help="Folder. [default: runs/experiment-NAME]")
 @data_options
 @seed_option
 @device_option

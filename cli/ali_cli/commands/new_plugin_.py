@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import json_option, note, print_json
+from ali_cli.settings import PATH, json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali new-plugin my-nets\n  ali new-plugin my-data --out plugins/my-data")
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="A new or empty folder. [default: ali-plugin-NAME]")
+@click.option("--out", type=PATH, help="A new or empty folder. [default: ali-plugin-NAME]")
 @json_option
 def command(name: str, out: Path | None, as_json: bool) -> None:
     """Write a working plugin package to start from: nets, dataset, tests, README, CI file.

@@ -6,14 +6,14 @@ from dataclasses import asdict
 
 import click
 
-from ali_cli.settings import json_option, note, print_json, print_table
+from ali_cli.settings import MODEL, json_option, note, print_json, print_table
 
 
 @click.command(epilog="\b\nExamples:\n  ali push runs/fashion me/ali-fashion --dry-run\n"
                       "  ali push runs/fashion me/ali-fashion --private\n"
                       "  ali push runs/fashion me/ali-fashion --format diffusers\n"
                       "  ali push runs/fashion somebody/ali-fashion --create-pr")  # fmt: skip
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.argument("repo")
 @click.option("--private", is_flag=True, default=None, help="Make a new repository private.")
 @click.option("--revision", help="Branch to commit to, made if need be. [default: main]")

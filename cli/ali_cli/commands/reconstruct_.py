@@ -7,28 +7,28 @@ from pathlib import Path
 import click
 
 from ali_cli.given import Given, shows_data
-from ali_cli.settings import json_option, note, print_json
+from ali_cli.settings import OutFile, json_option, note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali reconstruct runs/fashion --out again.png\n"
                       "  ali reconstruct runs/fashion shoe.jpg bag.png --out again.png")  # fmt: skip
 @shows_data
-@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many of a dataset.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
+@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="Of a folder or dataset.")
+@click.option("--out", type=OutFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
 @json_option
 def command(given: Given, count: int, out: Path, as_json: bool) -> None:
     """Put originals (odd columns) and their reconstructions by MODEL (even columns) into one picture.
 
-    The originals are IMAGES, or held-out samples of the dataset.
+    The originals are IMAGES (files, or folders of them), or held-out samples of the dataset.
     """
     from ali_plugin.pictures import side_by_side
     from ali_plugin.tasks import reconstruct, write_pictures
 
     loaded, inputs = given.load(count)
-    again = reconstruct(loaded, inputs)
-    write_pictures(side_by_side(inputs.x, again), out, columns=10)
-    error = (again - inputs.x).square().mean().item()
+    originals, again = inputs.x, reconstruct(loaded, inputs)
+    write_pictures(side_by_side(originals, again), out, columns=10)
+    error = (again - originals).square().mean().item()
     if as_json:
-        print_json({"path": str(out), "pictures": len(inputs.x), "mse": error})
+        print_json({"path": str(out), "pictures": len(originals), "mse": error})
     else:
-        note(f"{len(inputs.x)} pictures and their reconstructions in {out}, mean squared error {error:.4f}")
+        note(f"{len(originals)} pictures and their reconstructions in {out}, mean squared error {error:.4f}")

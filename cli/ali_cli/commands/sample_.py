@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import device_option, json_option, note, print_json, seed_option
+from ali_cli.settings import MODEL, OutFile, device_option, json_option, note, print_json, seed_option
 
 
 @click.command(epilog="\b\nExamples:\n  ali sample runs/fashion --out new.png\n"
                       "  ali sample runs/fashion -n 1000 --out new.safetensors\n"
                       "  ali sample runs/conditional -n 8 --condition bag --condition coat --out two.png")  # fmt: skip
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True, help="How many.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.png or FILE.safetensors.")
+@click.option("--out", type=OutFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
 @click.option(
     "--condition",
     "conditions",

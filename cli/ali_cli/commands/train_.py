@@ -13,7 +13,7 @@ import click
 
 from ali_cli.interruption import INTERRUPTED, interruptible
 from ali_cli.progress import training_progress
-from ali_cli.settings import json_option, note, print_json, print_table, settings
+from ali_cli.settings import PATH, UserPath, json_option, note, print_json, print_table, settings
 from ali_plugin.support import streams
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ Examples:
 @click.option("--discriminator", help="Discriminator in place of the architecture's.")
 @click.option("--latent-size", type=int, help="Size of z in place of the architecture's.")
 @click.option("--dataset", help="Dataset. [default: the architecture's]")
-@click.option("--data-dir", help="Folder of the dataset's files.")
+@click.option("--data-dir", type=UserPath(), help="Folder of the dataset's files.")
 @click.option("--objective", help="What the players play. [default: ali]")
 @click.option("--condition", is_flag=True, default=None, help="Condition all nets on the data's labels or attributes.")
 @click.option("--labels", type=int, help="Labelled samples, for objectives that learn classes.")
@@ -63,7 +63,7 @@ Examples:
 @click.option("--log-every", type=int, help="Steps between log lines. [default: 50]")
 @click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/ARCH]")
+@click.option("--out", type=PATH, help="Run folder. [default: runs/ARCH]")
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
@@ -85,6 +85,7 @@ def command(
     The run folder gets the model (config.json, model.safetensors), samples.png, reconstructions.png,
     metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
     """
+    from ali_plugin.support.dry_run import writing_nothing
     from ali_plugin.training import distributed
     from ali_plugin.training.launched import Launched
     from ali_plugin.training.run import plan, prepare
@@ -95,7 +96,8 @@ def command(
         options["architecture"] = architecture
     callbacks = (*callbacks, *loggers)
     if dry_run:
-        _print_plan(plan(options, out, resume, callbacks, devices, allow_changed_data), as_json)
+        with writing_nothing():
+            _print_plan(plan(options, out, resume, callbacks, devices, allow_changed_data), as_json)
         return
     if devices > 1 and Launched.from_environment().world_size == 1:
         plan(

@@ -1,0 +1,162 @@
+"""The picture files below a folder, with their classes, and what was passed over and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ali_plugin.datasets.images import KINDS, is_picture, suffixes
+from ali_plugin.errors import DataError
+from ali_registry.text import printable
+
+SYSTEM = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
+          "desktop.ini"}  # fmt: skip
+"""Names of what file managers and storage boxes leave in folders, in lower case."""
+OUTPUTS = ({"train_config.json"}, {"experiment.json"}, {"model_index.json"}, {"config.json", "model.safetensors"})
+"""Files by which a folder is known as a run's, an experiment's or a model's: its pictures are no training data."""
+SHOWN = 5  # names in a note
+
+Why = Callable[[str, Path], None]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds.
+
+    Attributes:
+        root: the folder.
+        files: its pictures, sorted.
+        passed_over: reason -> names, relative to ``root``.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    passed_over: dict[str, list[str]]
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each reason."""
+        return tuple(f"passed over, {why}: {_count(names)}" for why, names in sorted(self.passed_over.items()))
+
+    def names(self) -> list[str]:
+        """Of the pictures, relative to ``root``, with slashes."""
+        return [path.relative_to(self.root).as_posix() for path in self.files]
+
+
+def list_images(folder: Path) -> Listing:
+    """The picture files below a folder, by their endings, or by their content where the name has none.
+
+    Hidden files and folders, what systems leave behind, and folders of runs and models are passed over. Links are
+    followed, each folder is read once.
+
+    Raises:
+        DataError: there is no such folder, or it has no pictures.
+    """
+    passed: dict[str, list[str]] = {}
+
+    def pass_over(why: str, path: Path) -> None:
+        passed.setdefault(why, []).append(str(path.relative_to(folder)))
+
+    if not folder.is_dir():
+        raise DataError(f"the data folder {str(folder)!r} does not exist; name one with --data-dir")
+    found = tuple(sorted(_walk(folder, pass_over)))
+    listing = Listing(folder, found, {why: sorted(names) for why, names in passed.items()})
+    if not found:
+        reasons = "".join(f"; {note}" for note in listing.notes())
+        raise DataError(f"{str(folder)!r} has no pictures ({KINDS}){reasons}")
+    return listing
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is of no concern to a person: a dot at the front, or a system's own name."""
+    return name.startswith(".") or name.casefold() in SYSTEM
+
+
+def class_names(files: Sequence[Path], folder: Path) -> tuple[str, ...]:
+    """The subfolders that hold the files; none if any file lies outside of them."""
+    parts = [path.relative_to(folder).parts for path in files]
+    return () if any(len(part) == 1 for part in parts) else tuple(sorted({part[0] for part in parts}))
+
+
+def class_numbers(files: Sequence[Path], folder: Path, classes: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each file's class, (N,)."""
+    number = {name: i for i, name in enumerate(classes)}
+    return np.array([number[path.relative_to(folder).parts[0]] for path in files], np.int64)
+
+
+def printable_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that can be shown and written anywhere, and still differ from each other."""
+    shown: dict[str, None] = {}
+    for name in names:
+        text, again = printable(name, 200), 2
+        while text in shown:
+            text, again = f"{printable(name, 200)} ({again})", again + 1
+        shown[text] = None
+    return tuple(shown)
+
+
+def unreadable_note(unreadable: Sequence[str]) -> tuple[str, ...]:
+    """A sentence about files that are left out, if there are any."""
+    if not unreadable:
+        return ()
+    return (f"{len(unreadable)} pictures could not be read and are left out: {_named(unreadable)}",)
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} ({_named(names)})"
+
+
+def _named(names: Sequence[str]) -> str:
+    return "; ".join(printable(name, 200) for name in names[:SHOWN]) + ("; ..." if len(names) > SHOWN else "")
+
+
+def _walk(root: Path, pass_over: Why) -> Iterator[Path]:
+    """Pictures below ``root``. Linked folders come after all others, so that these keep their own names."""
+    endings = suffixes()
+    seen: set[tuple[int, int]] = set()
+    ancestors = {_identity(parent) for parent in root.resolve().parents}
+    folders, linked = [root], list[Path]()
+    while folders or linked:
+        folder = folders.pop() if folders else linked.pop(0)
+        try:
+            identity = _identity(folder)
+            if identity in seen or identity in ancestors:
+                pass_over("linked folders that lead back or were read already", folder)
+                continue
+            seen.add(identity)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            pass_over("folders that cannot be read", folder)
+            continue
+        names = {entry.name for entry in entries}
+        if folder != root and any(names >= marks for marks in OUTPUTS):
+            pass_over("folders of runs and models", folder)
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            if is_hidden(entry.name):
+                pass_over("hidden", path)
+            elif _is(entry.is_dir):
+                (linked if _is(entry.is_symlink) else folders).append(path)
+            elif not _is(entry.is_file):
+                pass_over("links that lead nowhere and other special files", path)
+            elif path.suffix.lower() in endings or (not path.suffix and is_picture(path)):
+                yield path
+            else:
+                pass_over("no pictures by their names", path)
+
+
+def _is(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except OSError:  # such as a link to itself
+        return False
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
