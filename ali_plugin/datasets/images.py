@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "
 """What is opened, whatever its name: formats that need no outside program (EPS would start Ghostscript)."""
 KINDS = "PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000 or PNM"
 MODES = {1: "L", 3: "RGB"}
-JPEG_HEAD = b"\xff\xd8\xff"
+JPEG_HEAD, START_OF_SCAN, ADOBE = b"\xff\xd8\xff", 0xDA, 0xEE
 BACKGROUND = "white"  # under whatever is transparent
 
 MAX_BYTES = 1 << 29  # of a file; some decoders read it whole
@@ -161,8 +162,22 @@ def _image(file: BinaryIO) -> Image.Image:
     head = file.read(len(JPEG_HEAD))
     file.seek(0)
     if head == JPEG_HEAD:  # not through Pillow's factory, which fails on sound pictures with an odd table of others
-        return JpegImageFile(file)
+        try:
+            return JpegImageFile(file)
+        except Exception:  # what cameras and programs have written beside a sound picture
+            return JpegImageFile(BytesIO(_without_metadata(file)))
     return Image.open(file, formats=[name for name in FORMATS if name != "HEIF" or name in Image.OPEN])
+
+
+def _without_metadata(file: BinaryIO) -> bytes:
+    """A JPEG without the segments of applications, except Adobe's (APP14), which says how colours are stored."""
+    file.seek(2)
+    kept = [JPEG_HEAD[:2]]
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != START_OF_SCAN:
+        body = file.read(max(int.from_bytes(head[2:]) - 2, 0))
+        if not (0xE1 <= head[1] <= 0xEF and head[1] != ADOBE):
+            kept += (head, body)
+    return b"".join([*kept, head, file.read()])
 
 
 def _too_large(image: Image.Image) -> DataError:
@@ -215,7 +230,7 @@ def _range(values: NDArray[np.generic], usual: Sequence[float]) -> tuple[float, 
 
 def _on_background(image: Image.Image, mode: str) -> Image.Image:
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
+        picture = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         image = Image.new("RGB", picture.size, BACKGROUND)
         image.paste(picture, mask=picture.getchannel("A"))
     return image if image.mode == mode else image.convert(mode)

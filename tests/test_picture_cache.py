@@ -1,0 +1,205 @@
+"""The cache of decoded pictures: several processes, kills, places that cannot be used; dry runs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ali_plugin.datasets import load_split
+from ali_plugin.datasets.cache import cache_root
+from ali_plugin.errors import ALIError
+from ali_plugin.support import atomic
+from conftest import Ali
+
+LOAD = """
+import sys
+from pathlib import Path
+from ali_plugin.datasets import load_split
+print("ready", flush=True)
+sys.stdin.readline()
+split = load_split("image-folder", "train", data_dir=Path(sys.argv[1]), data_shape=(1, 28, 28))
+print(len(split), int(split.data.sum()))
+"""
+
+
+def pictures(folder: Path, count: int, size: int = 40) -> Path:
+    folder.mkdir()
+    for i in range(count):
+        Image.new("L", (size, size), i % 200).save(folder / f"{i:04}.png")
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ALI_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def built(cache: Path) -> list[str]:
+    return [path.name for path in cache.iterdir() if not path.name.startswith(".")]
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOAD, str(folder)], stdin=-1, stdout=-1, stderr=-1, text=True, env=dict(os.environ)
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def together(folder: Path, count: int = 2) -> set[str]:
+    processes = [start(folder) for _ in range(count)]
+    for process in processes:  # all are loaded: they begin at once
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ended = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, ended
+    return {out for out, _ in ended}
+
+
+def test_two_processes_decode_one_folder(tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 200)
+    assert len(together(folder, 3)) == 1
+    assert len(built(cache)) == 1
+
+
+@pytest.mark.slow
+def test_a_hundred_rounds_of_processes(tmp_path: Path, cache: Path) -> None:
+    """Each round has other sources, so that the outdated cache is removed while others open it."""
+    folder = pictures(tmp_path / "p", 30)
+    script = LOAD.replace("sys.stdin.readline()\n", "for _ in range(100):\n    sys.stdin.readline()\n    ")
+    script = script.replace("\nprint(len(split)", "\n    print(len(split)").replace("sum()))", "sum()), flush=True)")
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(folder)], stdin=-1, stdout=-1, text=True) for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for round_ in range(100):
+        Image.new("L", (40, 40), round_).save(folder / "0003.png")
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        lines = set()
+        for process in processes:
+            assert process.stdout is not None
+            lines.add(process.stdout.readline())
+        assert len(lines) == 1
+        assert lines != {""}
+        assert len(built(cache)) == 1
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_twenty_kills_while_decoding(tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 400, 300)
+    moments = random.Random(0)
+    killed_inside = 0
+    for _ in range(20):
+        process = start(folder)
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        time.sleep(moments.uniform(0, 0.6))
+        killed_inside += any(atomic.PARTIAL in path.name for path in cache.glob(".*") if path.is_dir())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for name in built(cache):  # complete before the kill: once more
+            (cache / name).rename(tmp_path / f"old-{process.pid}")
+    assert killed_inside > 3
+    split = load_split("image-folder", "train", data_dir=folder, data_shape=(1, 28, 28))
+    assert len(split) == 360
+    assert len(built(cache)) == 1
+    assert not [path for path in cache.glob(".*") if path.is_dir()]  # what they left is swept
+
+
+def test_what_killed_processes_left_is_swept(tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 9)
+    load_split("image-folder", "train", data_dir=folder, data_shape=(1, 8, 8))
+    (name,) = built(cache)
+    own = cache / f".{name[:40]}.0badcafe{atomic.PARTIAL}"
+    other = cache / f".celeba-train-0123456789ab.0badcafe{atomic.PARTIAL}"
+    for left in (own, other):
+        left.mkdir()
+        (left / "pictures.bin").write_bytes(b"half")
+    os.utime(other / "pictures.bin", (0, 0))
+    os.utime(other, (0, 0))
+    Image.new("L", (40, 40), 250).save(folder / "0003.png")
+    load_split("image-folder", "train", data_dir=folder, data_shape=(1, 8, 8))
+    assert not own.exists()
+    assert not other.exists()
+
+
+def test_mapped_pictures_outlive_their_cache(tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 30)
+    split = load_split("image-folder", "train", data_dir=folder, data_shape=(1, 8, 8))
+    before = np.sort(split.data[:, 0, 0, 0])
+    Image.new("L", (40, 40), 250).save(folder / "0003.png")
+    load_split("image-folder", "train", data_dir=folder, data_shape=(1, 8, 8))
+    assert np.array_equal(np.sort(split.data[:, 0, 0, 0]), before)
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"XDG_CACHE_HOME": "/x/cache"}, "/x/cache/ali-plugin"),
+        ({"XDG_CACHE_HOME": "/x/cache", "ALI_CACHE": "/y"}, "/y"),
+        ({"XDG_CACHE_HOME": "/x/cache", "ALI_CACHE": ""}, "/x/cache/ali-plugin"),
+        ({"XDG_CACHE_HOME": "relative", "HOME": "/h"}, "/h/.cache/ali-plugin"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/h"}, "/h/.cache/ali-plugin"),
+        ({"ALI_CACHE": "~/c", "HOME": "/h"}, "/h/c"),
+    ],
+)
+def test_where_caches_are(variables: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ALI_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if "HOME" not in variables:
+        monkeypatch.setattr("pathlib.Path.home", no_home)
+    assert cache_root() == Path(place)
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ALI_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pathlib.Path.home", no_home)
+    with pytest.raises(ALIError, match="no home folder; set ALI_CACHE"):
+        cache_root()
+
+
+def test_cache_that_cannot_be_written(tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pictures(tmp_path / "p", 30)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ALI_CACHE", str(tmp_path / "file" / "cache"))
+    result = ali("train", "--dataset", "image-folder", "--data-dir", folder, "--out", tmp_path / "run")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "set ALI_CACHE" in result.err
+
+
+def test_dry_run_writes_nothing(tmp_path: Path, cache: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pictures(tmp_path / "p", 40)
+    monkeypatch.chdir(tmp_path)
+    data = ("--dataset", "image-folder", "--data-dir", folder, "--batch-size", 5, "--epochs", 1)
+    result = ali("train", *data, "--dry-run", "--json")
+    assert result.code == 0, result.err
+    assert '"samples": 36' in result.out
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", lambda *_, **__: 1 / 0)
+    assert ali("train", "--dataset", "fashion-mnist", "--dry-run").code == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"p"}
