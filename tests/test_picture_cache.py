@@ -48,6 +48,10 @@ def built(cache: Path) -> list[str]:
     return [path.name for path in cache.iterdir() if not path.name.startswith(".")]
 
 
+def partial(cache: Path) -> set[str]:
+    return {path.name for path in cache.glob(".*") if atomic.PARTIAL in path.name}
+
+
 def start(folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", LOAD, str(folder)], stdin=-1, stdout=-1, stderr=-1, text=True, env=dict(os.environ)
@@ -105,20 +109,25 @@ def test_a_hundred_rounds_of_processes(tmp_path: Path, cache: Path) -> None:
 @pytest.mark.slow
 def test_twenty_kills_while_decoding(tmp_path: Path, cache: Path) -> None:
     folder = pictures(tmp_path / "p", 400, 300)
+    cache.mkdir()
     moments = random.Random(0)
     killed_inside = 0
     for _ in range(20):
+        before = partial(cache)
         process = start(folder)
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-        time.sleep(moments.uniform(0, 0.6))
-        killed_inside += any(atomic.PARTIAL in path.name for path in cache.glob(".*") if path.is_dir())
+        until = time.monotonic() + 20
+        while partial(cache) <= before and not built(cache) and time.monotonic() < until:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.15))
         process.send_signal(signal.SIGKILL)
         process.wait()
+        killed_inside += not built(cache)
         for name in built(cache):  # complete before the kill: once more
             (cache / name).rename(tmp_path / f"old-{process.pid}")
-    assert killed_inside > 3
+    assert killed_inside >= 5
     split = load_split("image-folder", "train", data_dir=folder, data_shape=(1, 28, 28))
     assert len(split) == 360
     assert len(built(cache)) == 1

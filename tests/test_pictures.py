@@ -295,9 +295,14 @@ def test_large_jpeg_is_decoded_smaller(tmp_path: Path) -> None:
     assert abs(int(read_image(tmp_path / "a.jpg", GREY).mean()) - 90) < 3
 
 
-@pytest.mark.parametrize("raised", [struct.error("x"), KeyError(3), ZeroDivisionError(), RecursionError(),
-                                    MemoryError(), IndexError(), AssertionError(), SyntaxError("x"),
-                                    EOFError(), UnicodeError("x"), Image.DecompressionBombError("x"), UserWarning("x"), OverflowError()])  # fmt: skip
+RAISED = [
+    struct.error("x"), KeyError(3), ZeroDivisionError(), RecursionError(), MemoryError(), IndexError(),
+    AssertionError(), SyntaxError("x"), EOFError(), UnicodeError("x"), Image.DecompressionBombError("x"),
+    UserWarning("x"), OverflowError(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("raised", RAISED)
 def test_whatever_a_decoder_raises_costs_that_file(
     raised: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
