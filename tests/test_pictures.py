@@ -26,6 +26,7 @@ from ali_plugin.datasets.images import fit_image, read_image
 from ali_plugin.datasets.listing import list_images
 from ali_plugin.datasets.split import SPLITS, DataSplit, Split
 from ali_plugin.errors import ALIError, DataError, OptionError
+from ali_plugin.support.budget import Budget
 from conftest import TINY, Ali
 
 GREY, COLOUR = (1, 8, 8), (3, 8, 8)
@@ -272,7 +273,7 @@ def test_too_large(content: bytes, reason: str, tmp_path: Path) -> None:
 
 
 def test_pixels_in_flight_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "IN_FLIGHT", door.Budget(500))  # two of the pictures
+    monkeypatch.setattr(door, "IN_FLIGHT", Budget(500))  # two of the pictures
     held, most = [0], [0]
     fitted = door._fitted
 
@@ -487,7 +488,7 @@ def test_every_picture_gets_a_code_and_its_name(tmp_path: Path, trained: Path, a
             codes.append(file.get_tensor("mean"))
             if len(codes) == 1:
                 assert file.get_tensor("labels").tolist() == [name.startswith("odd") for name in expected]
-    assert np.allclose(*codes, atol=1e-5)
+    assert np.allclose(codes[0], codes[1], atol=1e-5)
     one = ali("encode", trained, tmp_path / "p" / expected[3], "--out", tmp_path / "c.safetensors")
     assert one.code == 0
     with safe_open(tmp_path / "c.safetensors", "np") as file:

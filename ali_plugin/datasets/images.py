@@ -107,7 +107,8 @@ def is_picture(path: Path) -> bool:
     try:
         with _opened(path) as file:
             head = file.read(16)
-        return any(Image.OPEN[name][1](head) is True for name in FORMATS if name in Image.OPEN and Image.OPEN[name][1])
+        accepts = (Image.OPEN[name][1] for name in FORMATS if name in Image.OPEN)
+        return any(accept is not None and accept(head) is True for accept in accepts)
     except Exception:  # then it is none that could be read
         return False
 
