@@ -41,10 +41,10 @@ class Odd(nn.Module):
         self.kind = kind
         self.first = nn.Linear(inputs, 8)
         self.norm = nn.BatchNorm1d(8)
-        self.hidden = LAYERS[kind](nn.Linear(8, 8))
+        self.hidden: Any = LAYERS[kind](nn.Linear(8, 8))
         self.last = nn.Linear(8, outputs)
         if kind == "used twice":
-            self.again = self.hidden
+            self.again: Any = self.hidden
         if kind == "weight used twice":
             self.again = nn.Linear(8, 8)
             self.again.weight = self.hidden.weight
@@ -65,7 +65,7 @@ class Odd(nn.Module):
         return out
 
 
-LAYERS: dict[str, Callable[[nn.Linear], nn.Module]] = {
+LAYERS: dict[str, Callable[[nn.Linear], Any]] = {
     "plain": lambda layer: layer,
     "spectral norm": parametrizations.spectral_norm,
     "older spectral norm": nn.utils.spectral_norm,
@@ -218,7 +218,7 @@ def test_layers_that_a_person_ties_across_parts_are_saved(tmp_path: Path) -> Non
     assert torch.equal(part.decode(torch.ones(2, 3)), model.eval().decode(torch.ones(2, 3)))
 
 
-def compiled(net: nn.Module) -> nn.Module:
+def compiled(net: nn.Module) -> Any:
     return torch.compile(net, backend="eager")
 
 
