@@ -41,16 +41,19 @@ class Odd(nn.Module):
         self.kind = kind
         self.first = nn.Linear(inputs, 8)
         self.norm = nn.BatchNorm1d(8)
-        self.hidden: Any = LAYERS[kind](nn.Linear(8, 8))
+        self.hidden = LAYERS[kind](nn.Linear(8, 8))
         self.last = nn.Linear(8, outputs)
         if kind == "used twice":
-            self.again: Any = self.hidden
+            self.again = self.hidden
         if kind == "weight used twice":
             self.again = nn.Linear(8, 8)
             self.again.weight = self.hidden.weight
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("latest", torch.zeros(8))
         self.register_buffer("scratch", torch.zeros(8), persistent=False)
+
+    hidden: Any
+    again: Any
 
     def forward(self, *inputs: Tensor) -> Tensor:
         x = self.norm(self.first(torch.cat([tensor.flatten(1) for tensor in inputs], 1)))
@@ -223,7 +226,7 @@ def compiled(net: nn.Module) -> Any:
 
 
 WRAPPED: dict[str, Callable[[Any], Any]] = {
-    "compiled": lambda m: setattr(m, "decoder", compiled(m.decoder)),
+    "compiled": lambda m: m.__setattr__("decoder", compiled(m.decoder)),
     "data parallel": lambda m: setattr(m, "decoder", nn.DataParallel(m.decoder)),
     "compiled data parallel": lambda m: setattr(m, "decoder", compiled(nn.DataParallel(m.decoder))),
     "data parallel compiled": lambda m: setattr(m, "decoder", nn.DataParallel(compiled(m.decoder))),

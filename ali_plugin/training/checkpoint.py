@@ -26,7 +26,7 @@ from ali_plugin.training.step import TrainingStep
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 FOLDER = "checkpoints"
-NAMES = re.compile(r"step-\d{9}")
+NAMES = re.compile(r"step-\d{9,18}")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def name_of(step: int) -> str:
 def found(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     try:
-        return sorted(path for path in (run / FOLDER).iterdir() if NAMES.fullmatch(path.name) and path.is_dir())
+        complete = [path for path in (run / FOLDER).iterdir() if NAMES.fullmatch(path.name) and path.is_dir()]
+        return sorted(complete, key=lambda path: int(path.name.removeprefix("step-")))
     except OSError:
         return []
 
