@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
 import re
 import shutil
-import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_token, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import ModelInfo
 
-from ali_plugin.errors import ALIError, FolderError, HubError, OptionError
+from ali_plugin.errors import FolderError, HubError, OptionError
+from ali_plugin.hub_errors import at, talking
+from ali_plugin.hub_guard import COMMIT, DIGEST, SILENCE, Damaged, File, Unanswered, transferring
+from ali_plugin.hub_records import Records
 from ali_plugin.model_folder import FILES, files_of, read_config, required
 from ali_plugin.support import atomic
-from ali_plugin.support.strict_json import short
+from ali_plugin.support.strict_json import MAX_BYTES, short
 from ali_plugin.version import __version__
 
 LIBRARY = "ali-plugin"  # how the client introduces itself to the Hub
 REPO_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
-TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}")
+REVISION = re.compile(r"(?=.{1,250}\Z)\w[\w+=#@.-]*(/\w[\w+=#@.-]*)*", re.ASCII)  # of git's, those that are no paths
+LARGEST = {".safetensors": 1 << 40, ".png": 1 << 26}
+"""Bytes of the largest file of a kind; of all others, which are small texts, ``MAX_BYTES``."""
+AT_ONCE = 8  # files that are fetched side by side
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where the client keeps a repository, and how it gets there."""
+
+    repo_id: str
+    token: str | bool | None
+    cache_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.cache_dir / f"models--{self.repo_id.replace('/', '--')}"
+
+    def snapshot(self, commit: str) -> Path:
+        return self.folder / "snapshots" / commit
 
 
 def locate(source: str | Path, *, revision: str | None = None, **options: Any) -> Path:
@@ -57,11 +71,15 @@ def split_id(source: str, revision: str | None = None) -> tuple[str, str | None]
         HubError: it is no such thing.
         OptionError: another revision is given beside it.
     """
-    if (match := REPO_ID.fullmatch(source)) is None:
+    if (match := REPO_ID.fullmatch(source)) is None or ".." in match["repo"]:
         raise HubError(f"{short(repr(source))} is no Hub id; one looks like user/name")
     if revision and match["revision"]:
         raise OptionError(f"{source!r} names a revision already, and {revision!r} is another")
-    return match["repo"], revision or match["revision"]
+    found = revision or match["revision"]
+    # The client makes a path of it. A lock is what git itself refuses at a name's end.
+    if found and (not REVISION.fullmatch(found) or ".." in found or found.endswith((".", ".lock"))):
+        raise HubError(f"{short(repr(found))} is no revision; give a branch, a tag or a commit")
+    return match["repo"], found
 
 
 def fetch(
@@ -76,46 +94,193 @@ def fetch(
 ) -> Path:
     """Download a model folder's own files into the client's cache, and nothing else of the repository.
 
-    Every file is compared with the digest that the Hub gave for it: one that was damaged on the way, or in
-    the cache, is removed and fetched again.
+    Every file is compared with the size and the digest of the Hub's listing on its way, before it enters the cache;
+    one that was damaged in the cache is removed and fetched again.
 
     Args:
         files: those that are wanted, where they are there; None for a whole model, which has to be complete.
 
     Raises:
-        HubError: no such repository or revision, no right to it, no connection, a full disk, a damaged file,
-            or a repository that is no model of this library.
+        HubError: no such repository or revision, no right to it, no connection, a full disk, a damaged file, an
+            answer that no Hub gives, or a repository that is no model of this library.
     """
     repo_id, revision = split_id(repo_id, revision)
-    damaged: list[Path] = []
-    for force in (force_download, False):
-        with talking(repo_id, token, revision):
-            folder = Path(
-                snapshot_download(
-                    repo_id,
-                    allow_patterns=list(files or FILES),
-                    local_files_only=local_files_only,
+    cache = Cache(repo_id, token, Path(cache_dir or constants.HF_HUB_CACHE).expanduser().absolute())
+    wanted = FILES if files is None else files
+    with talking(repo_id, token, revision):
+        try:
+            listing = None if local_files_only else _listing(cache, revision, wanted)
+        except (HubError, RevisionNotFoundError) as error:
+            if not isinstance(error, Unanswered):
+                raise
+            folder = _cached(cache, revision, wanted, error)
+        except Exception as error:  # of the client, of its HTTP library: no answer
+            folder = _cached(cache, revision, wanted, error)
+        else:
+            if listing is None:
+                folder = _cached(cache, revision, wanted)
+            else:
+                folder = _download(cache, listing, force_download)
+                if revision != listing.commit:  # so that it is found without the Hub
+                    _remember(cache, revision or constants.DEFAULT_REVISION, listing.commit)
+    for name in required(folder) if files is None else ():
+        if not (folder / name).is_file():
+            raise HubError(f"{repo_id!r} has no {name}{at(revision)}: it is no model of this library")
+    return folder
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a repository holds at a commit, of the files that are wanted."""
+
+    commit: str
+    files: Mapping[str, File]
+
+
+def _listing(cache: Cache, revision: str | None, wanted: Collection[str]) -> Listing:
+    api = HfApi(token=cache.token, library_name=LIBRARY, library_version=__version__)
+    info = api.model_info(cache.repo_id, revision=revision, files_metadata=True, timeout=SILENCE)
+    return listing_of(info, wanted, revision)
+
+
+def listing_of(info: ModelInfo, wanted: Collection[str], revision: str | None = None) -> Listing:
+    """Check what the Hub says of a repository's files.
+
+    Raises:
+        HubError: it names no commit, another one than asked for, or a file without a size and a digest, or one
+            that is larger than any of its kind.
+    """
+    commit = info.sha
+    if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
+        raise HubError(f"the Hub names a commit {short(repr(commit))}, which is none")
+    if revision and COMMIT.fullmatch(revision) and commit != revision:
+        raise HubError(f"the Hub answers with commit {commit} where {revision} was asked for")
+    rows = [row for row in info.siblings or () if row.rfilename in wanted]
+    return Listing(commit, {row.rfilename: _file(row, commit) for row in rows})
+
+
+def download(repo_id: str, info: ModelInfo, names: Collection[str], token: str | bool | None = None) -> Path:
+    """The folder with those of ``names`` that a repository holds at the commit of ``info``; see ``fetch``."""
+    cache = Cache(repo_id, token, Path(constants.HF_HUB_CACHE).expanduser().absolute())
+    return _download(cache, listing_of(info, names), force=False)
+
+
+def _file(row: Any, commit: str) -> File:
+    name, size = row.rfilename, row.lfs.size if row.lfs else row.size
+    digest = row.lfs.sha256 if row.lfs else row.blob_id
+    if not isinstance(size, int) or size < 0 or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+        raise HubError(f"the Hub's listing gives no size and digest of {name}: it cannot be checked and is not taken")
+    most = LARGEST.get(Path(name).suffix, MAX_BYTES)
+    if size > most:
+        raise HubError(f"{name} has {size} bytes, none of a model has more than {most}; it is not fetched")
+    return File(name, commit, size, digest)
+
+
+def _download(cache: Cache, listing: Listing, force: bool) -> Path:
+    """The snapshot's folder, in which every wanted file is whole."""
+    folder = cache.snapshot(listing.commit)
+    records = Records(folder)
+    missing = []
+    for file in listing.files.values():
+        if not force and records.is_whole(file):
+            continue
+        if not force:
+            _remove(folder / file.name)
+        missing.append(file)
+    _refuse_without_room(cache, sum(file.size for file in missing))
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        tasks = [pool.submit(copy_context().run, _get, cache, file, force) for file in missing]
+        for task in tasks:
+            task.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    folder.mkdir(parents=True, exist_ok=True)  # of a repository that holds nothing for us
+    records.keep(listing.files.values())
+    return folder
+
+
+def _get(cache: Cache, file: File, force: bool) -> None:
+    """Fetch a file; once more where it came damaged or lay damaged in the cache."""
+    path = cache.snapshot(file.commit) / file.name
+    for _ in range(2):
+        with transferring(file) as transfer:
+            try:
+                hf_hub_download(
+                    cache.repo_id,
+                    file.name,
+                    revision=file.commit,
+                    token=cache.token,
+                    cache_dir=cache.cache_dir,
                     force_download=force,
-                    revision=revision,
-                    token=token,
-                    cache_dir=cache_dir,
                     library_name=LIBRARY,
                     library_version=__version__,
                 )
+            except Damaged:
+                continue
+        # Not every byte comes by here: another snapshot's file is linked, and Xet has a transport of its own.
+        if (transfer.complete and path.stat().st_size == file.size) or Records(path.parent).is_whole(file):
+            return
+        _remove(path)
+    raise Damaged(f"{file.name} of {cache.repo_id} came damaged and is removed from the cache; run it again")
+
+
+def _cached(cache: Cache, revision: str | None, wanted: Collection[str], why: Exception | None = None) -> Path:
+    """The snapshot in the cache, each of whose files has the digest that the cache or our record calls it by."""
+    try:
+        folder = Path(
+            snapshot_download(
+                cache.repo_id,
+                revision=revision,
+                cache_dir=cache.cache_dir,
+                allow_patterns=list(wanted),
+                local_files_only=True,
             )
-        damaged = [path for path in (folder / name for name in files or FILES) if path.exists() and not _is_whole(path)]
-        for path in damaged:
-            path.resolve().unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-        if not damaged or local_files_only:
-            break
+        )
+    except LocalEntryNotFoundError as error:
+        if isinstance(why, Unanswered) or (isinstance(why, HfHubHTTPError) and why.response.status_code < 500):
+            raise why from None
+        raise error from why
+    if not COMMIT.fullmatch(folder.name) or not folder.parent.samefile(cache.snapshot(folder.name).parent):
+        raise HubError(f"the cache calls {folder.name!r} a commit, which it is not; remove {cache.folder}")
+    records = Records(folder)
+    files = [_named(folder, name, records) for name in wanted if (folder / name).exists()]
+    damaged = [file.name for file in files if not records.is_whole(file)]
+    for name in damaged:
+        _remove(folder / name)
     if damaged:
-        names = ", ".join(path.name for path in damaged)
-        raise HubError(f"{names} of {repo_id} came damaged and is removed from the cache; run it again, online")
-    for name in required(folder) if files is None else ():
-        if not (folder / name).is_file():
-            raise HubError(f"{repo_id!r} has no {name}{_at(revision)}: it is no model of this library")
+        raise HubError(f"{', '.join(damaged)} of {cache.repo_id} was damaged and is removed from the cache; run it "
+                       "again, online")  # fmt: skip
+    records.keep(files)
     return folder
+
+
+def _named(folder: Path, name: str, records: Records) -> File:
+    """A file of the cache as our record, or else its own name there, says that it is."""
+    blob = (folder / name).resolve()
+    digest = records.digest(name) or (blob.name if DIGEST.fullmatch(blob.name) else None)
+    if digest is None:
+        raise HubError(f"nothing tells what {blob} should hold; fetch the model once with the Hub at hand")
+    return File(name, folder.name, blob.stat().st_size, digest)
+
+
+def _remember(cache: Cache, revision: str, commit: str) -> None:
+    """Which commit a branch or a tag was, where the client looks for it; a cache that cannot be written does."""
+    place = cache.folder / "refs" / revision
+    with suppress(OSError, FolderError):
+        if not place.is_file() or place.read_bytes() != commit.encode():
+            atomic.write(place, commit)
+
+
+def _remove(path: Path) -> None:
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _refuse_without_room(cache: Cache, size: int) -> None:
+    there = next(place for place in (cache.cache_dir, *cache.cache_dir.parents) if place.exists())
+    if size > (free := shutil.disk_usage(there).free):
+        raise HubError(f"no room on the disk for {cache.repo_id!r}: it has {size} bytes, {there} has {free} free")
 
 
 def pull(repo_id: str, out: Path, *, revision: str | None = None, token: str | bool | None = None) -> list[str]:
@@ -129,111 +294,9 @@ def pull(repo_id: str, out: Path, *, revision: str | None = None, token: str | b
         raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
     folder = fetch(repo_id, revision=revision, token=token)
     names = files_of(folder, read_config(folder))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
-            for name in names:
-                (temporary / name).parent.mkdir(exist_ok=True)
-                shutil.copyfile(folder / name, temporary / name)
-                atomic.sync(temporary / name)
-            temporary.chmod(0o755)
-            os.replace(temporary, out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise FolderError(f"cannot write {out}: {error.strerror or error}") from error
+    with atomic.making(out) as temporary:
+        for name in names:
+            (temporary / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(folder / name, temporary / name)
+            atomic.sync(temporary / name)
     return names
-
-
-@contextmanager
-def talking(repo_id: str, token: str | bool | None = None, revision: str | None = None) -> Iterator[None]:
-    """Turn whatever the client raises into one line of a HubError, without any token."""
-    if isinstance(token, str) and not re.fullmatch("[!-~]+", token):  # the HTTP library would quote it
-        raise HubError("the token is empty or holds a blank, a line break or another character that no token has")
-    try:
-        yield
-    except ALIError:
-        raise
-    except Exception as error:  # the client's own, its HTTP library's, and the system's
-        text = _explain(error, repo_id, revision)
-        secrets = [secret for secret in (token, get_token()) if isinstance(secret, str)]
-        for secret in secrets:
-            text = text.replace(secret, "(token)")
-        leaks = any(secret in str(link) for link in _chain(error) for secret in secrets)
-        raise HubError(TOKEN.sub("(token)", text)) from (None if leaks else error)  # a traceback shows the causes
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
-    if isinstance(error, LocalEntryNotFoundError):
-        if isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, OfflineModeIsEnabled):
-            why = _explain(error.__cause__, repo_id, revision)
-            return f"{why}; nor is it complete in the cache{_no_folder(repo_id)}"
-        return f"{repo_id!r}{_at(revision)} is not complete in the cache{_no_folder(repo_id)}, and the Hub is not asked"
-    if isinstance(error, GatedRepoError):
-        return f"access to {repo_id!r} is restricted: ask for it on its page, then log in with `hf auth login`"
-    if isinstance(error, RepositoryNotFoundError):
-        return (
-            f"there is no model {repo_id!r} on the Hub, or it is private{_no_folder(repo_id)}; check the name, or log "
-            "in with `hf auth login` or HF_TOKEN"
-        )
-    if isinstance(error, RevisionNotFoundError):
-        return f"{repo_id!r} has no revision {revision or 'main'!r}"
-    if isinstance(error, HFValidationError):
-        return f"{repo_id!r} is no Hub id; one looks like user/name"
-    if isinstance(error, HfHubHTTPError):
-        return _explain_status(error, repo_id)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no room on the disk for {repo_id!r} ({error.strerror}); what came so far is not used"
-    return f"the transfer of {repo_id!r} broke off ({type(error).__name__}: {_line(error)}); run it again"
-
-
-def _no_folder(repo_id: str) -> str:
-    """A run folder's name that is mistyped is read as a repository's: say that no such folder is there either."""
-    return "" if Path(repo_id).is_dir() else " (and no folder of that name here)"
-
-
-def _explain_status(error: HfHubHTTPError, repo_id: str) -> str:
-    status = error.response.status_code
-    said = f" ({short(error.server_message, 200)})" if error.server_message else ""
-    if status == 401:
-        return f"the Hub does not know this token{said}; log in with `hf auth login` or set HF_TOKEN"
-    if status == 403:
-        return f"this token may not do that to {repo_id!r}{said}; use one with the right to write"
-    if status == 412:
-        return f"somebody else changed {repo_id!r} meanwhile, nothing was published; run it again"
-    if status == 429 or status >= 500:
-        return f"the Hub cannot answer now, it says {status}; nothing was published, run it again later"
-    return f"the Hub refused, it says {status}{said}"
-
-
-def _line(error: BaseException) -> str:
-    return short(" ".join(str(error).split()), 200)
-
-
-def _at(revision: str | None) -> str:
-    return f" at {revision!r}" if revision else ""
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a cached file has the digest by which the cache calls it: SHA-256, or git's SHA-1 of small files.
-
-    Where the file system has no links, the cache keeps no digests, and nothing can be compared.
-    """
-    blob = path.resolve()
-    if re.fullmatch("[0-9a-f]{64}", blob.name):
-        digest = hashlib.sha256()
-    elif re.fullmatch("[0-9a-f]{40}", blob.name):
-        digest = hashlib.sha1(b"blob %d\0" % blob.stat().st_size, usedforsecurity=False)
-    else:
-        return True
-    with blob.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest() == blob.name

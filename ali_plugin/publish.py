@@ -10,11 +10,13 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import ModelInfo
 
 from ali_plugin import card, model_folder
-from ali_plugin.errors import HubError
-from ali_plugin.hub import LIBRARY, split_id, talking
+from ali_plugin.errors import ALIError, HubError
+from ali_plugin.hub import LIBRARY, download, split_id
+from ali_plugin.hub_errors import address, talking
+from ali_plugin.hub_guard import COMMIT, SILENCE
 from ali_plugin.model_folder import CARD_NAME, FILES
 from ali_plugin.support import atomic, locks
-from ali_plugin.support.strict_json import read_text
+from ali_plugin.support.strict_json import read_text, short
 from ali_plugin.version import __version__
 from ali_registry import Registry
 
@@ -41,6 +43,7 @@ class Pushed:
     Attributes:
         url: of the repository, its branch or the pull request; commit_url: of the commit.
         changed: a commit was made; False where the Hub had all of it already.
+        unkept: why the folder's own card was not refreshed, "" where it was, or should not be.
     """
 
     url: str
@@ -49,6 +52,7 @@ class Pushed:
     changed: bool
     files: dict[str, int]
     left: tuple[str, ...]
+    unkept: str = ""
 
 
 def plan(folder: Path, repo_id: str, registry: Registry | None = None) -> Plan:
@@ -89,7 +93,7 @@ def push(
         private: of a repository that does not exist yet.
         revision: a branch, made if need be.
         create_pr: propose the commit as a pull request, to anybody's repository.
-        keep_card: write the refreshed card into ``folder`` as well.
+        keep_card: write the refreshed card into ``folder`` as well, once it is published.
 
     Raises:
         HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
@@ -99,10 +103,7 @@ def push(
     api = HfApi(token=token, library_name=LIBRARY, library_version=__version__)
     with talking(repo_id, token, revision):
         info = _ready(api, repo_id, private, revision, create_pr)
-        theirs = _their_card(api, repo_id, info)
-        readme = card.text(folder, repo_id, theirs=theirs, registry=registry)
-        if keep_card:
-            atomic.write(folder / CARD_NAME, readme)
+        readme = card.text(folder, repo_id, theirs=_their_card(repo_id, info, token), registry=registry)
         sources: dict[str, Path | bytes] = {name: folder / name for name in planned.files}
         sources[CARD_NAME] = readme.encode()
         made = api.create_commit(
@@ -113,10 +114,25 @@ def push(
             create_pr=create_pr,
             parent_commit=info.sha,
         )
-    page = f"{api.endpoint}/{repo_id}"
-    url = made.pr_url or (f"{page}/tree/{revision}" if revision else page)
+        if not COMMIT.fullmatch(made.oid):
+            raise HubError(f"the Hub names a commit {short(repr(made.oid))}, which is none; see what is on its page")
+    page = address(f"{api.endpoint}/{repo_id}")
+    proposed = address(made.pr_url) if made.pr_url else None
+    url = proposed or (f"{page}/tree/{revision}" if revision else page)
     sizes = {**planned.files, CARD_NAME: len(readme.encode())}
-    return Pushed(url, made.oid, made.pr_url or made.commit_url, made.oid != info.sha, sizes, planned.left)
+    unkept = _keep(folder / CARD_NAME, readme) if keep_card else ""
+    return Pushed(url, made.oid, proposed or address(made.commit_url), made.oid != info.sha, sizes, planned.left,
+                  unkept)  # fmt: skip
+
+
+def _keep(path: Path, readme: str) -> str:
+    """Write the card that is published; why not, where it cannot be written."""
+    try:
+        if not path.is_file() or path.read_bytes() != readme.encode():
+            atomic.write(path, readme)
+    except (OSError, ALIError) as error:
+        return str(error)
+    return ""
 
 
 def _ready(api: HfApi, repo_id: str, private: bool | None, revision: str | None, create_pr: bool) -> ModelInfo:
@@ -127,17 +143,19 @@ def _ready(api: HfApi, repo_id: str, private: bool | None, revision: str | None,
             if any(tag.name == revision for tag in api.list_repo_refs(repo_id).tags):
                 raise HubError(f"{revision!r} is a tag of {repo_id!r}, which does not move; push to a branch")
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-    info = api.model_info(repo_id, revision=revision)
+    info = api.model_info(repo_id, revision=revision, files_metadata=True, timeout=SILENCE)
+    if not isinstance(info.sha, str) or not COMMIT.fullmatch(info.sha):
+        raise HubError(f"the Hub names a commit {short(repr(info.sha))}, which is none; nothing was sent")
     if private and not info.private:
         raise HubError(f"{repo_id!r} exists and is public, nothing was sent; make it private in its settings first")
     return info
 
 
-def _their_card(api: HfApi, repo_id: str, info: ModelInfo) -> str | None:
+def _their_card(repo_id: str, info: ModelInfo, token: str | bool | None) -> str | None:
     """The card that is on the Hub, in which somebody may have written."""
     if not any(file.rfilename == CARD_NAME for file in info.siblings or ()):
         return None
-    return read_text(Path(api.hf_hub_download(repo_id, CARD_NAME, revision=info.sha)))
+    return read_text(download(repo_id, info, (CARD_NAME,), token) / CARD_NAME)
 
 
 def _operations(

@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from ali_plugin import hub, model_folder, pipeline_folder
 from ali_plugin.compose import join
 from ali_plugin.config import PARTS, ModelConfig
-from ali_plugin.diffusers.components import ALIDecoder, ALIDiscriminator, ALIEncoder, Component, Saved
+from ali_plugin.diffusers.components import ALIDecoder, ALIDiscriminator, ALIEncoder, Component, Saved, weights_name
 from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
@@ -82,7 +82,10 @@ class StoredPipeline(Saved, DiffusionPipeline):
             ALIError: it cannot be had, is not sound, or an option asks for what is never done.
         """
         refuse_unsafe(kwargs)
-        files = None if kwargs.get("variant") is None else (*model_folder.FILES, f"*/*.{kwargs['variant']}.safetensors")
+        variant = kwargs.get("variant")
+        files = (
+            None if variant is None else (*model_folder.FILES, *(f"{kind}/{weights_name(variant)}" for kind in PARTS))
+        )
         folder = Hub.of(kwargs).locate(pretrained_model_name_or_path, files)
         config = model_folder.read_config(folder)
         if pipeline_folder.is_pipeline(folder):

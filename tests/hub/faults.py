@@ -10,7 +10,9 @@ from typing import Literal, get_args
 
 from .wire import HubError, Response
 
-Action = Literal["status", "drop", "lose", "cut", "truncate", "corrupt", "delay"]
+Action = Literal[
+    "status", "drop", "lose", "cut", "truncate", "corrupt", "delay", "headers", "body", "trickle", "endless"
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,11 @@ class Fault:
     - `cut`: the connection closes after `at` bytes of the body;
     - `truncate`: the body ends after `at` bytes, and its Content-Length agrees;
     - `corrupt`: the byte of the body at `at` is inverted;
-    - `delay`: everything happens `seconds` later.
+    - `delay`: everything happens `seconds` later;
+    - `headers`: the answer carries `headers`, in place of its own of that name, "" for none;
+    - `body`: the answer's body is `content`;
+    - `trickle`: the body comes byte by byte, `seconds` apart;
+    - `endless`: the body has no announced length, begins with `content` and goes on with it for ever.
 
     A rule applies to requests whose method is `method` (None: any) and in whose path, still
     percent-encoded, the regular expression `path` is found: to each of them, or only to the `nth` ones,
@@ -41,6 +47,7 @@ class Fault:
     at: int = 0
     seconds: float = 0.0
     reset: bool = False
+    content: str = ""
 
     def __post_init__(self) -> None:
         if self.action not in get_args(Action):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import socket
 import struct
 import sys
@@ -85,10 +86,19 @@ class Handler(BaseHTTPRequestHandler):
         body = response.body
         if truncate := faults.get("truncate"):
             body = Body(body.source, body.start, min(body.start + truncate.at, body.stop))
+        if replaced := faults.get("body"):
+            body = Body.whole(replaced.content.encode())
+        headers = {"Content-Length": str(len(body)), **response.headers}
+        if "endless" in faults:
+            del headers["Content-Length"]
+            self.close_connection = True
+        if changed := faults.get("headers"):
+            names = {name.lower() for name in changed.headers}
+            headers = {name: text for name, text in headers.items() if name.lower() not in names}
+            headers |= {name: text for name, text in changed.headers.items() if text}
         self.send_response(response.status)
-        for name, value in response.headers.items():
+        for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             for piece in spoiled(body, faults):
@@ -133,7 +143,18 @@ def spoiled(body: Body, faults: dict[Action, Fault]) -> Iterator[bytes]:
         pieces = corrupted(pieces, corrupt.at)
     if cut := faults.get("cut"):
         pieces = shortened(pieces, cut.at)
+    if trickle := faults.get("trickle"):
+        pieces = slowly(pieces, trickle.seconds)
+    if endless := faults.get("endless"):
+        pieces = itertools.repeat(endless.content.encode() * 1000)
     return pieces
+
+
+def slowly(pieces: Iterator[bytes], seconds: float) -> Iterator[bytes]:
+    for piece in pieces:
+        for byte in piece:
+            time.sleep(seconds)
+            yield bytes([byte])
 
 
 def account(text: str) -> Account:

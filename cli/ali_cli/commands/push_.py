@@ -43,11 +43,14 @@ def command(
     Only the model's own files go; checkpoints, logs and whatever else lies there are named and stay. Log in
     beforehand with `hf auth login`, or set HF_TOKEN to a token with the right to write.
     """
+    from pathlib import Path
+
     from ali_plugin.hub import locate
     from ali_plugin.layouts import in_layout
     from ali_plugin.publish import plan, push
 
-    with in_layout(locate(model), layout) as folder:
+    source = locate(model)
+    with in_layout(source, layout) as folder:
         if dry_run:
             planned = plan(folder, repo)
         else:
@@ -58,7 +61,7 @@ def command(
                 revision=revision,
                 create_pr=create_pr,
                 message=message,
-                keep_card=str(folder) == model,  # a folder of the cache is not ours to write to
+                keep_card=folder is source and Path(model).is_dir(),  # neither a copy nor a folder of the cache
             )
     if dry_run:
         if as_json:
@@ -70,6 +73,8 @@ def command(
         _name_left(planned.left)
         return
     _name_left(pushed.left)
+    if pushed.unkept:
+        note(f"published, but the card in {source} is as it was: {pushed.unkept}")
     if not pushed.changed:
         note(f"{repo} has all of it already; no commit was made")
     if as_json:

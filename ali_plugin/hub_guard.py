@@ -1,0 +1,317 @@
+"""What a Hub may answer: every answer to a call of ours is checked before the client uses it.
+
+The client trusts its server: it takes header values for names of files, reads answers of any length, waits as long
+as it is told and reads for as long as something comes. Here hooks are put on its HTTP session that bound all of it.
+They act within ``guarded`` alone: what else a process does with the client stays as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import constants, get_session
+from huggingface_hub.utils import _http as client_http
+
+from ali_plugin.errors import HubError
+from ali_registry.text import printable
+
+SILENCE = 10.0  # seconds without a byte after which an answer is given up
+WORKING = 60.0  # the same for a commit or an upload, over which the Hub may think
+PATIENCE = 30.0  # seconds in which an answer, or one of its repetitions, has to be complete
+SLOWEST = 16 << 10  # bytes a second on average below which a file is given up
+LONGEST_WAIT = 10.0  # seconds that we wait because the Hub asks for it
+LONGEST_ANSWER = 16 << 20  # bytes of a listing; a file's own limit is its size
+LONGEST_ERROR = 1 << 16
+MOST_ANSWERS = 200  # pages of listings, redirects and repetitions
+CHUNK: int = constants.DOWNLOAD_CHUNK_SIZE  # in which the client keeps what it reads
+COMMIT = re.compile("[0-9a-f]{40}")
+DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+TAG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")  # an ETag becomes the name of a file
+FIRST = re.compile(r"bytes (\d{1,18})-")
+WAITS = re.compile(r"\bt\s*=\s*(\d+)")
+
+
+class Unanswered(HubError):
+    """The Hub is silent, slow, or tells us to wait: what is in the cache may do instead."""
+
+
+class Damaged(HubError):
+    """A file is not what the listing says; it does not enter the cache."""
+
+
+@dataclass(frozen=True)
+class File:
+    """What the Hub's listing says of a file.
+
+    Attributes:
+        commit: that it belongs to, 40 hexadecimal digits.
+        size: in bytes.
+        digest: SHA-256 of a large file, git's SHA-1 of a small one, in hexadecimal.
+    """
+
+    name: str
+    commit: str
+    size: int
+    digest: str
+
+    def hasher(self) -> Any:
+        """A fresh hash that ends in ``digest`` if it is fed the file's content."""
+        if len(self.digest) == 64:
+            return hashlib.sha256()
+        return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+
+
+@dataclass
+class Transfer:
+    """A file on its way, over as many answers as it takes.
+
+    Attributes:
+        done: bytes of the file that were hashed; read: bytes that came, some of them again.
+        marks: the hash as it was where the client may ask to continue.
+    """
+
+    file: File
+    hasher: Any
+    done: int = 0
+    read: int = 0
+    begun: float = field(default_factory=time.monotonic)
+    marks: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole file came by, and was the right one."""
+        return self.done == self.file.size and self.hasher.hexdigest() == self.file.digest
+
+    def start(self, position: int) -> None:
+        """An answer begins at this byte of the file; Damaged where that is none that can be continued from."""
+        if position and position not in self.marks:
+            raise Damaged(f"{self.file.name} was continued at byte {position}, which was not asked for")
+        self.done = position
+        self.hasher = self.marks[position].copy() if position else self.file.hasher()
+
+    def take(self, piece: bytes, begin: int) -> None:
+        """Hash a piece of an answer that began at byte ``begin``; the client keeps whole chunks of it."""
+        self.read += len(piece)
+        while piece:
+            room = CHUNK - (self.done - begin) % CHUNK
+            self.hasher.update(piece[:room])
+            self.done += len(piece[:room])
+            if len(piece) >= room:
+                self.marks[self.done] = self.hasher.copy()
+            piece = piece[room:]
+
+
+@dataclass
+class Call:
+    """One operation with the Hub; threads that serve it run in copies of its context.
+
+    Attributes:
+        secrets: that nobody may print.
+        waiting: since when each thread has no good answer.
+    """
+
+    secrets: tuple[str, ...] = ()
+    answers: int = 0
+    stopped: bool = False
+    waiting: dict[int, float] = field(default_factory=dict)
+
+
+_call: ContextVar[Call | None] = ContextVar("call", default=None)
+_transfer: ContextVar[Transfer | None] = ContextVar("transfer", default=None)
+
+
+@contextmanager
+def guarded(secrets: tuple[str, ...] = ()) -> Iterator[Call]:
+    """Check what the Hub answers within the block.
+
+    Args:
+        secrets: that the client must not print.
+
+    Raises:
+        Unanswered: the Hub does not answer in time.
+        HubError: an answer is none that a Hub may give.
+    """
+    _install()
+    call = Call(secrets)
+    token = _call.set(call)
+    try:
+        yield call
+    except BaseException:
+        call.stopped = True
+        raise
+    finally:
+        _call.reset(token)
+
+
+def current() -> Call | None:
+    """The operation that this code belongs to."""
+    return _call.get()
+
+
+@contextmanager
+def transferring(file: File) -> Iterator[Transfer]:
+    """Within the block, answers that are no heads are the content of ``file``: bounded and hashed on their way.
+
+    Raises:
+        Damaged: before the client takes the file for complete.
+    """
+    transfer = Transfer(file, file.hasher())
+    token = _transfer.set(transfer)
+    try:
+        yield transfer
+    finally:
+        _transfer.reset(token)
+
+
+def _install() -> None:
+    """Put the hooks on the client's session, and on those that it makes after a broken connection."""
+    if _hooked(get_session()):
+        return
+    make = getattr(client_http, "_GLOBAL_CLIENT_FACTORY", client_http.default_client_factory)
+    huggingface_hub.set_client_factory(lambda: _with_hooks(make()))
+
+
+def _hooked(session: Any) -> bool:
+    return _on_response in session.event_hooks["response"]
+
+
+def _with_hooks(session: Any) -> Any:
+    hooks = session.event_hooks
+    session.event_hooks = {
+        "request": [*hooks["request"], _on_request],
+        "response": [_on_response, *hooks["response"]],
+    }
+    return session
+
+
+def _on_request(request: Any) -> None:
+    call, transfer = _call.get(), _transfer.get()
+    if call is None:
+        return
+    if call.stopped:
+        raise Unanswered("interrupted")
+    asks = request.method in ("GET", "HEAD")
+    call.answers += asks
+    if call.answers > MOST_ANSWERS:
+        raise HubError(f"the Hub's answers do not end: {MOST_ANSWERS} pages and redirects came; report it there")
+    now = time.monotonic()
+    # An upload takes as long as it takes; what is asked again and again has an end.
+    if request.method != "PUT" and now - call.waiting.setdefault(threading.get_ident(), now) > PATIENCE:
+        raise Unanswered(f"the Hub did not answer for {PATIENCE:.0f} seconds")
+    if transfer is not None:
+        _refuse_slow(now - transfer.begun, transfer.read)
+    longest = SILENCE if asks else WORKING
+    given = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {
+        kind: min(given.get(kind) or longest, longest) for kind in ("connect", "read", "write", "pool")
+    }
+    request.headers["Accept-Encoding"] = "identity"  # what is packed has no length that could be bounded
+
+
+def _on_response(response: Any) -> None:
+    call = _call.get()
+    if call is None:
+        return
+    _refuse_to_wait(response)
+    if response.status_code < 400:
+        call.waiting.pop(threading.get_ident(), None)
+    head, transfer = response.request.method == "HEAD", _transfer.get()
+    _check_names(response, head, transfer.file if transfer else None)
+    packed = response.headers.get("Content-Encoding", "identity").lower()
+    if packed != "identity" and not head:
+        raise HubError(f"the Hub packs its answer ({printable(packed, 40)}), which was not asked for")
+    limit, taken = LONGEST_ANSWER, None
+    if response.status_code >= 400:
+        limit = LONGEST_ERROR
+    elif transfer is not None and not head and not response.has_redirect_location:
+        limit, taken = transfer.file.size, transfer
+        transfer.start(_first_byte(response))
+    _refuse_longer(response.headers.get("Content-Length"), limit, head)
+    response.stream = _stream_class(type(response).__module__.partition(".")[0])(response.stream, limit, call, taken)
+
+
+def _first_byte(response: Any) -> int:
+    if response.status_code != 206:
+        return 0
+    found = FIRST.match(response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else 0
+
+
+def _refuse_slow(seconds: float, read: int) -> None:
+    if seconds > PATIENCE + read / SLOWEST:
+        raise Unanswered(f"the Hub sent {read} bytes in {seconds:.0f} seconds, too slow to wait for the rest")
+
+
+def _refuse_to_wait(response: Any) -> None:
+    """Do not sleep for as long as the Hub likes; the client does."""
+    if response.status_code not in (408, 429) and response.status_code < 500:
+        return
+    asked = [response.headers.get("Retry-After", "").strip(), *WAITS.findall(response.headers.get("RateLimit", ""))]
+    for text in asked:
+        if text.isdigit() and (len(text) > 9 or int(text) > LONGEST_WAIT):
+            raise Unanswered(f"the Hub is busy and asks to wait {printable(text, 20)} seconds; run it again then")
+
+
+def _check_names(response: Any, head: bool, file: File | None) -> None:
+    """What the client would make names of files of has to be fit for it."""
+    commit = response.headers.get("X-Repo-Commit")
+    if commit is not None and not COMMIT.fullmatch(commit):
+        raise HubError(f"the Hub names a commit {printable(repr(commit), 60)}, which is none")
+    if commit is not None and file is not None and commit != file.commit:
+        raise HubError(f"the Hub answers with another commit than the one of its listing for {file.name}")
+    digest = response.headers.get("X-Xet-Hash")
+    if digest is not None and not DIGEST.fullmatch(digest):
+        raise HubError(f"the Hub names a digest {printable(repr(digest), 60)}, which is none")
+    for name in ("X-Linked-ETag", "ETag"):
+        tag = response.headers.get(name)
+        if head and tag is not None and not TAG.fullmatch(tag.removeprefix("W/").strip('"')):
+            raise HubError(f"the Hub names a file {printable(repr(tag), 60)}, which is no digest and no name either")
+
+
+def _refuse_longer(announced: str | None, limit: int, head: bool) -> None:
+    if announced is None or head:
+        return
+    if not announced.isdigit() or len(announced) > 18 or int(announced) > limit:
+        raise HubError(f"the Hub announces {printable(announced, 30)} bytes where {limit} are the most that can be")
+
+
+@functools.cache
+def _stream_class(library: str) -> Any:
+    """A stream that watches another one, for the client's HTTP library, whose name its major versions differ in."""
+    base: Any = importlib.import_module(library).SyncByteStream
+
+    class Watched(base):  # type: ignore[misc]  # a class of httpx or of httpx2
+        def __init__(self, stream: Any, limit: int, call: Call, transfer: Transfer | None) -> None:
+            self.stream, self.limit, self.call, self.transfer = stream, limit, call, transfer
+
+        def __iter__(self) -> Iterator[bytes]:
+            begun, read, transfer = time.monotonic(), 0, self.transfer
+            first = transfer.done if transfer is not None else 0
+            for piece in self.stream:
+                read += len(piece)
+                if first + read > self.limit:
+                    raise HubError(f"the Hub sends more than the {self.limit} bytes that can be")
+                if transfer is not None:
+                    transfer.take(piece, first)
+                if self.call.stopped:
+                    raise Unanswered("interrupted")
+                _refuse_slow(time.monotonic() - begun, read)
+                yield piece
+            if transfer is not None and transfer.done == transfer.file.size and not transfer.complete:
+                raise Damaged(f"{transfer.file.name} came damaged: it is not what the Hub's listing says")
+
+        def close(self) -> None:
+            self.stream.close()
+
+    return Watched
