@@ -8,25 +8,24 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ali_plugin import model_folder, pipeline_folder
+from ali_plugin import card_text, model_folder, pipeline_folder
 from ali_plugin.config import ModelConfig
-from ali_plugin.errors import CardError
 from ali_plugin.evaluation import record
 from ali_plugin.evaluation.record import Figure
 from ali_plugin.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.support import atomic
-from ali_plugin.support.strict_json import read_text, short
+from ali_plugin.support.strict_json import read_text
 from ali_plugin.training.record import TrainingRecord
 from ali_registry import Architecture, Dataset, Registry, UnknownName, default_registry
+from ali_registry.text import printable
 
 TEMPLATE = "card.md.jinja"
 TASK = "unconditional-image-generation"
-SECTION = re.compile(r"<!-- ali: (?P<name>[a-z-]+) -->\n.*?<!-- /ali: (?P=name) -->\n?", re.DOTALL)
-FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n.*?^---[ \t]*\r?\n?", re.DOTALL | re.MULTILINE)
 SNIPPET_ID = re.compile(r'from_pretrained\("([\w.-]+/[\w.-]+)"')
+ARGUMENTS = ("model_name", "eval_results", "ignore_metadata_errors")  # of the client's class, not of a card
 UNNAMED = "USER/NAME"
 
 
@@ -70,7 +69,13 @@ def text(
     if pipeline_folder.is_pipeline(folder):
         data.tags = [*(data.tags or []), *({"diffusers"} - set(data.tags or []))]
     sections = _sections(folder, config, training, figures, repo_id, registry)
-    return f"---\n{data.to_yaml()}\n---\n{_refreshed(FRONT.sub('', present), sections)}"
+    front, body = f"---\n{_yaml(data)}\n---\n", _refreshed(card_text.split(present)[1], sections)
+    return (front.replace("\n", "\r\n") if "\r\n" in present else front) + body
+
+
+def _yaml(data: ModelCardData) -> str:
+    metadata: Any = data  # whose methods have no types
+    return card_text.dump(metadata.to_dict()).rstrip()
 
 
 def _refreshed(body: str, sections: Mapping[str, str]) -> str:
@@ -78,14 +83,16 @@ def _refreshed(body: str, sections: Mapping[str, str]) -> str:
 
     Every card begins with marks for all sections, empty ones too, so that one without marks was taken out.
     """
-    if SECTION.search(body):
-        return SECTION.sub(lambda found: sections.get(found["name"], found[0]), body)
+    if card_text.sections(body):
+        return card_text.replaced(body, sections)
     kept = f"{body.rstrip()}\n\n" if body.strip() else ""
-    return kept + "\n".join(sections.values())
+    ends = "\r\n" if "\r\n" in body else "\n"
+    return (kept + "\n".join(sections.values())).replace("\r\n", "\n").replace("\n", ends)
 
 
 def _written_by_hand(card: str) -> bool:
-    return bool(SECTION.sub("", FRONT.sub("", card)).strip())
+    body = card_text.split(card)[1]
+    return bool(card_text.replaced(body, dict.fromkeys((part.name for part in card_text.sections(body)), "")).strip())
 
 
 def _metadata(
@@ -98,12 +105,12 @@ def _metadata(
     registry: Registry,
 ) -> ModelCardData:
     kept = _present_metadata(present)
-    for ours in ("model-index", "library_name", "pipeline_tag"):
+    for ours in ("model-index", "library_name", "pipeline_tag", *ARGUMENTS):
         kept.pop(ours, None)
     licensed = kept.pop("license", None)
     datasets = sorted({*([training.dataset] if training else []), *(figure.dataset for figure in figures)})
     tags = ["ali", "bigan", "adversarially-learned-inference", *([config.architecture] if config.architecture else [])]
-    own = {
+    own: dict[str, Any] = {
         "license": license or licensed or _license(training, registry),
         "library_name": "ali-plugin",
         "pipeline_tag": TASK if len(config.data_shape) == 3 else None,
@@ -113,32 +120,27 @@ def _metadata(
     }  # fmt: skip
     name = (repo_id or f"me/ali-{config.architecture or 'model'}").rpartition("/")[2]
     results = [_result(figure, registry) for figure in figures]
-    metadata: dict[str, Any] = {**own, **kept}
-    return ModelCardData(**metadata, model_name=name if results else None, eval_results=results or None)
+    data = ModelCardData(**own, model_name=name if results else None, eval_results=results or None)
+    for key, value in kept.items():
+        data[key] = value
+    return data
 
 
 def _present_metadata(card: str) -> dict[str, Any]:
-    if not FRONT.match(card):
-        return {}
-    try:
-        # The client's own reading of the metadata; whether they make sense is said before they are replaced.
-        data: Any = ModelCard(card.lstrip("\ufeff")).data
-        return dict(data.to_dict())
-    except Exception as error:  # of the YAML library and of the client
-        raise CardError(f"the metadata on top of {CARD_NAME} cannot be read ({short(' '.join(str(error).split()))}); "
-                        "correct them or remove the file") from error  # fmt: skip
+    front = card_text.split(card)[0]
+    return card_text.metadata(front) if front else {}
 
 
 def _result(figure: Figure, registry: Registry) -> EvalResult:
     return EvalResult(
         task_type=TASK,
         dataset_type=_hub_name(figure.dataset, registry),
-        dataset_name=figure.dataset,
-        dataset_split=figure.split,
-        metric_type=figure.figure,
-        metric_name=f"{figure.metric}: {figure.figure}",
+        dataset_name=printable(figure.dataset),
+        dataset_split=printable(figure.split),
+        metric_type=printable(figure.figure),
+        metric_name=printable(f"{figure.metric}: {figure.figure}"),
         metric_value=figure.value,
-        metric_args={"protocol": figure.protocol, "seed": figure.seed},
+        metric_args={"protocol": printable(figure.protocol), "seed": figure.seed},
     )
 
 
@@ -167,7 +169,7 @@ def _sections(
         samples=SAMPLES_NAME if (folder / SAMPLES_NAME).is_file() else None,
         reconstructions=RECONSTRUCTIONS_NAME if (folder / RECONSTRUCTIONS_NAME).is_file() else None,
     )
-    return {found["name"]: found[0] for found in SECTION.finditer(rendered)}
+    return {part.name: rendered[part.start : part.stop] for part in card_text.sections(rendered)}
 
 
 def _template() -> Any:
@@ -175,8 +177,10 @@ def _template() -> Any:
     checkout = Path(__file__).resolve().parents[1] / "model_cards" / TEMPLATE
     source = checkout if checkout.is_file() else files("ali_plugin_model_cards") / TEMPLATE
     environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        autoescape=True, finalize=card_text.markdown,
+    )  # fmt: skip
+    environment.filters |= {"verbatim": card_text.verbatim, "shell": card_text.shell}
     return environment.from_string(source.read_text(encoding="utf-8"))
 
 
@@ -207,8 +211,9 @@ def _license(training: TrainingRecord | None, registry: Registry) -> str:
 def _hub_name(name: str, registry: Registry) -> str:
     """A dataset's id on the Hub, where its record names one."""
     found = _dataset(name, registry)
-    return found.hub_id if found and found.hub_id else name
+    return printable(found.hub_id if found and found.hub_id else name)
 
 
 def _texts(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [text for text in value or [] if isinstance(text, str)]
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str)]

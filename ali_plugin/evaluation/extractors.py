@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,14 @@ from ali_plugin.errors import ALIError, DataError, OptionError, PartMismatch, We
 from ali_plugin.evaluation.classifier import load_classifier
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.extras import need
+from ali_registry.text import printable
 
 INCEPTION = "inception-v3-compat"
+INCEPTION_URL = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+INCEPTION_BYTES = 95_628_359
 IMAGENET_MEAN, IMAGENET_STDDEV, IMAGENET_SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 
 
@@ -73,11 +80,8 @@ def _classifier(context: Context, device: torch.device) -> Extractor:
 
 def _inception(device: torch.device) -> Extractor:
     module = need("torch_fidelity.feature_extractor_inceptionv3", "the Inception extractor")
-    try:
-        net = module.FeatureExtractorInceptionV3(INCEPTION, ["2048"]).to(device).eval()
-    except (OSError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"the weights of Inception cannot be fetched ({reason})") from error
+    weights = _inception_weights()
+    net = module.FeatureExtractorInceptionV3(INCEPTION, ["2048"], weights).to(device).eval()
 
     def features(x: Tensor) -> Tensor:
         pictures = x.to(device).expand(-1, 3, -1, -1).clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -85,6 +89,30 @@ def _inception(device: torch.device) -> Extractor:
         return found.float()
 
     return Extractor(INCEPTION, features)
+
+
+def _inception_weights() -> io.BytesIO:
+    """The file of torch-fidelity, the only pickle that is ever read: the very bytes that are known, plain tensors.
+
+    Raises:
+        DataError: it cannot be fetched, or what is there is another file.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_URL.rpartition("/")[2]
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(INCEPTION_URL, str(path), hash_prefix=INCEPTION_SHA256, progress=False)
+        with path.open("rb") as file:
+            content = file.read(INCEPTION_BYTES + 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"the weights of Inception cannot be fetched ({printable(error, 200)})") from error
+    if hashlib.sha256(content).hexdigest() != INCEPTION_SHA256:
+        raise DataError(f"{path} is not the file of torch-fidelity (its SHA-256 is another); it is not read, remove it")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    own = io.BytesIO()  # what that library unpickles without care is a file of ours
+    torch.save(state, own)
+    own.seek(0)
+    return own
 
 
 def _checkpoint(architecture: str, path: Path, device: torch.device) -> Extractor:
