@@ -25,7 +25,7 @@ from ali_registry.text import printable
 TEMPLATE = "card.md.jinja"
 TASK = "unconditional-image-generation"
 SNIPPET_ID = re.compile(r'from_pretrained\("([\w.-]+/[\w.-]+)"')
-ARGUMENTS = ("model_name", "eval_results", "ignore_metadata_errors")  # of the client's class, not of a card
+ARGUMENTS = ("model_name", "eval_results", "ignore_metadata_errors", "self")  # of the client's class, not of a card
 UNNAMED = "USER/NAME"
 
 

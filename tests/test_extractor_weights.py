@@ -45,7 +45,9 @@ def test_a_file_that_is_another_is_not_unpickled(checkpoints: Path, tmp_path: Pa
     assert not sprung.exists()
 
 
-def test_a_download_that_is_another_is_not_kept(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_is_another_is_not_kept(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "other.pth").write_bytes(pickle.dumps(Trap(str(tmp_path / "sprung"))))
     monkeypatch.setattr(extractors, "INCEPTION_URL", f"file://{tmp_path}/other.pth")
     with pytest.raises(DataError, match="cannot be fetched"):
