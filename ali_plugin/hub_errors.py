@@ -68,7 +68,11 @@ def _secrets(token: str | bool | None) -> tuple[str, ...]:
         password = urlsplit(constants.ENDPOINT).password or ""
     except ValueError:  # no URL at all
         password = ""
-    found = (token if isinstance(token, str) else None, get_token(), password, unquote(password))
+    try:
+        saved = get_token()
+    except (OSError, ValueError):  # of a home that cannot be read; the call itself says so
+        saved = None
+    found = (token if isinstance(token, str) else None, saved, password, unquote(password))
     return tuple(dict.fromkeys(secret for secret in found if secret and len(secret) > 3))
 
 
@@ -123,7 +127,9 @@ def _explain(error: BaseException, repo_id: str, revision: str | None) -> str:
     if isinstance(error, OSError) and error.errno in FULL:
         return f"no room on the disk for {repo_id!r} ({error.strerror}); what came so far is not used"
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        return f"{as_text(error.filename)} cannot be written ({error.strerror}); choose another place with HF_HOME"
+        return (
+            f"{as_text(error.filename)} cannot be written or read ({error.strerror}); choose another place with HF_HOME"
+        )
     return f"the transfer of {repo_id!r} broke off ({type(error).__name__}: {printable(error, 200)}); run it again"
 
 
