@@ -2,7 +2,8 @@
 
 python benchmarks/hub_overhead.py [--megabytes 50] [--rounds 7]
 
-Interleaved medians in seconds; push as a process is the whole program with its imports.
+Interleaved medians in seconds; "process" is `ali push` as a whole, with its imports, and
+"model" a cached load with its nets.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def timed(work: Callable[[], object]) -> float:
 def measure(folder: Path, rounds: int, home: Path) -> dict[str, list[float]]:
     """Seconds of every round; imports what reads the environment, which ``main`` has set."""
     from huggingface_hub import HfApi, snapshot_download
-    from safetensors.torch import load_file
 
     from ali_plugin import ALI
+    from ali_plugin.hub import fetch
     from ali_plugin.model_folder import FILES
     from ali_plugin.publish import push
 
@@ -43,23 +44,24 @@ def measure(folder: Path, rounds: int, home: Path) -> dict[str, list[float]]:
         HfApi().upload_folder(repo_id=repo, folder_path=folder)
 
     def raw_load(cache: Path) -> None:
-        found = snapshot_download("alice/warm", cache_dir=cache, allow_patterns=list(FILES))
-        load_file(Path(found) / "model.safetensors")
+        snapshot_download("alice/warm", cache_dir=cache, allow_patterns=list(FILES))
 
     times: dict[str, list[float]] = {}
 
     def note(name: str, work: Callable[[], object]) -> None:
         times.setdefault(name, []).append(timed(work))
 
+    process = [str(Path(sys.executable).with_name("ali")), "push", str(folder), "alice/warm"]
     push(folder, "alice/warm", keep_card=True)
     for number in range(rounds):
         raw, ours = home / f"raw{number}", home / f"ours{number}"
         note("push raw", lambda n=number: raw_push(f"alice/raw{n}"))
         note("push", lambda n=number: push(folder, f"alice/ours{n}", keep_card=False))
         note("first raw", lambda c=raw: raw_load(c))
-        note("first", lambda c=ours: ALI.from_pretrained("alice/warm", cache_dir=c))
+        note("first", lambda c=ours: fetch("alice/warm", cache_dir=c))
         note("cached raw", lambda c=raw: raw_load(c))
-        note("cached", lambda c=ours: ALI.from_pretrained("alice/warm", cache_dir=c))
+        note("cached", lambda c=ours: fetch("alice/warm", cache_dir=c))
+        note("model", lambda c=ours: ALI.from_pretrained("alice/warm", cache_dir=c))
         ali = str(Path(sys.executable).with_name("ali"))
         note(
             "process", lambda: subprocess.run([ali, "push", str(folder), "alice/warm"], check=True, capture_output=True)
