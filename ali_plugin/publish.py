@@ -61,12 +61,19 @@ def plan(folder: Path, repo_id: str, registry: Registry | None = None) -> Plan:
     Raises:
         ALIError: the folder is not sound, or ``repo_id`` is no Hub id.
     """
+    planned = _checked(folder, repo_id, registry)
+    planned.files[CARD_NAME] = len(card.text(folder, repo_id, registry=registry).encode())
+    return planned
+
+
+def _checked(folder: Path, repo_id: str, registry: Registry | None) -> Plan:
+    """A plan in which the card's size is not known yet."""
     if split_id(repo_id)[1]:
         raise HubError(f"{repo_id!r} names a revision; give a branch with --revision")
     config = model_folder.check(folder, registry)
     names = {*model_folder.files_of(folder, config), CARD_NAME}
     sizes = {name: (folder / name).stat().st_size for name in names - {CARD_NAME}}
-    sizes[CARD_NAME] = len(card.text(folder, repo_id, registry=registry).encode())
+    sizes[CARD_NAME] = 0
     inside = [path for kind in config.parts if (folder / kind).is_dir() for path in (folder / kind).iterdir()]
     beside = [path for path in folder.iterdir() if path.name not in config.parts]
     places = {str(path.relative_to(folder)): path for path in (*beside, *inside)}
@@ -99,7 +106,8 @@ def push(
         HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
         ALIError: the folder is not sound.
     """
-    planned = plan(folder, repo_id, registry)
+    split_id(repo_id, revision)  # which has to be a name, too
+    planned = _checked(folder, repo_id, registry)
     api = HfApi(token=token, library_name=LIBRARY, library_version=__version__)
     with talking(repo_id, token, revision):
         info = _ready(api, repo_id, private, revision, create_pr)

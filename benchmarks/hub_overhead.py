@@ -62,10 +62,7 @@ def measure(folder: Path, rounds: int, home: Path) -> dict[str, list[float]]:
         note("cached raw", lambda c=raw: raw_load(c))
         note("cached", lambda c=ours: fetch("alice/warm", cache_dir=c))
         note("model", lambda c=ours: ALI.from_pretrained("alice/warm", cache_dir=c))
-        ali = str(Path(sys.executable).with_name("ali"))
-        note(
-            "process", lambda: subprocess.run([ali, "push", str(folder), "alice/warm"], check=True, capture_output=True)
-        )
+        note("process", lambda: subprocess.run(process, check=True, capture_output=True))
         shutil.rmtree(raw)
         shutil.rmtree(ours)
     return times
