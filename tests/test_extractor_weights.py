@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import pickle
 import urllib.error
 from pathlib import Path
@@ -67,14 +69,12 @@ def test_no_connection_is_said(checkpoints: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_known_file_is_read_as_plain_tensors(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import hashlib
-
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3 as Net
-
+    module: Any = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
+    net_class = module.FeatureExtractorInceptionV3
     with monkeypatch.context() as patch:
-        patch.setattr(Net, "load_state_dict", lambda self, state: None)
+        patch.setattr(net_class, "load_state_dict", lambda self, state: None)
         patch.setattr(torch, "load", lambda *_, **__: {})
-        net = Net("x", ["2048"], "unread")
+        net = net_class("x", ["2048"], "unread")
     torch.save(net.state_dict(), checkpoints / NAME)
     content = (checkpoints / NAME).read_bytes()
     monkeypatch.setattr(extractors, "INCEPTION_SHA256", hashlib.sha256(content).hexdigest())
