@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.errors import OptionError
 from ali_plugin.support import atomic
 from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
@@ -39,8 +39,7 @@ def new_plugin(name: str, out: Path | None = None, registry: Registry | None = N
     distribution = PREFIX + name
     package = distribution.replace("-", "_")
     out = out or Path(distribution)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
+    atomic.refuse_used(out)
     engine = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     values = {"name": name, "distribution": distribution, "package": package, "library_version": __version__}
     written = []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ali_plugin import card, conditions, hub, layouts, model_folder, weights
-from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.errors import OptionError
 from ali_plugin.inputs import Inputs
 from ali_plugin.model import ALI
 from ali_plugin.pictures import save_picture
@@ -123,8 +123,7 @@ def export(source: str, out: Path, dtype: str, *, discriminator: bool, layout: s
         FolderError: ``out`` is in use.
         MissingExtra: the extra that the layout needs is not installed.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
+    atomic.refuse_used(out)
     parts = ("encoder", "decoder", "discriminator") if discriminator else ("encoder", "decoder")
     model = ALI.from_pretrained(source, parts=parts, dtype=getattr(torch, dtype))
     with atomic.making(out) as temporary:

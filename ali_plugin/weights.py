@@ -34,6 +34,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         FolderError: the disk is full, the folder cannot be written; ``path`` is as it was.
         WeightsError: a tensor is of a kind that the format does not have.
     """
+    _refuse_odd_name(path)
     names = _same_memory(tensors)
     try:
         kept = _apart({name: tensors[name].detach() for name, first in names.items() if name == first})
@@ -133,7 +134,15 @@ def names_in(file: Any) -> dict[str, str]:
     return held | others
 
 
+def _refuse_odd_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise WeightsError(f"{str(path)!r} is not UTF-8, as safetensors wants it; rename the file or folder") from error
+
+
 def _bound_header(path: Path) -> None:
+    _refuse_odd_name(path)
     try:
         if path.exists() and not path.is_file():
             raise WeightsError(f"{path} is no regular file")

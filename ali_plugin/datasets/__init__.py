@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ali_plugin.errors import DataError, OptionError, PartMismatch
-from ali_registry import Dataset, Registry, default_registry, hookimpl
+from ali_registry import Dataset, Registry, blaming, default_registry, hookimpl
+from ali_registry.manager import HOME
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ali_plugin.datasets.split import DataSplit, Split
 
 HERE = "ali_plugin.datasets"
+PART = 10_000  # samples that are looked at in one go
 
 
 SETS = (
@@ -99,11 +103,14 @@ def load_split(
     Raises:
         UnknownName: nothing registers the dataset.
         PartMismatch: its samples are of another shape.
-        DataError: its files are missing or damaged.
+        DataError: its files are missing or damaged, or its samples are not what they should be.
+        PluginFailed: its plugin raises what is no ALIError.
     """
     from ali_plugin.datasets.split import DataSplit
 
-    record = (registry or default_registry()).get(Dataset, name)
+    entry = (registry or default_registry()).entry(Dataset, name)
+    record = entry.record
+    assert isinstance(record, Dataset)
     if record.data_shape not in (None, data_shape):
         raise PartMismatch(
             f"dataset {name!r} has samples of shape {record.data_shape}, the model takes {data_shape}; "
@@ -111,9 +118,24 @@ def load_split(
         )
     if record.needs_data_dir and data_dir is None:
         raise OptionError(f"dataset {name!r} needs --data-dir, the folder with its files")
-    found = record.call(split=split, data_dir=data_dir, data_shape=data_shape)
+    try:
+        with blaming(entry):
+            found = record.call(split=split, data_dir=data_dir, data_shape=data_shape)
+    except DataError as error:
+        if entry.origin.distribution == HOME:
+            raise
+        raise DataError(f"dataset {name!r} of {entry.origin}: {error}") from error
     if not isinstance(found, DataSplit):
-        raise DataError(f"dataset {name!r} returned a {type(found).__name__}, not a DataSplit")
+        raise DataError(f"dataset {name!r} of {entry.origin} returned a {type(found).__name__}, not a DataSplit")
+    if not _is_finite(found.data):
+        raise DataError(f"dataset {name!r} of {entry.origin} has samples that are NaN or infinite")
     if found.shape != data_shape:
         raise PartMismatch(f"dataset {name!r} gave samples of shape {found.shape}, the model takes {data_shape}")
     return found
+
+
+def _is_finite(data: NDArray[Any]) -> bool:
+    """Whether all samples are numbers, which bytes always are; a part at a time, since they may be on a disk."""
+    import numpy as np
+
+    return data.dtype == np.uint8 or all(np.isfinite(data[i : i + PART]).all() for i in range(0, len(data), PART))

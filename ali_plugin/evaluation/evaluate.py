@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from ali_plugin.errors import ALIError
 from ali_plugin.evaluation.context import Context
+from ali_plugin.evaluation.record import MAX_NAME
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
-from ali_registry import InvalidRecord, Metric, Registry, default_registry
+from ali_plugin.support.strict_json import short
+from ali_registry import Entry, InvalidRecord, Metric, Registry, blaming, default_registry
+from ali_registry.text import as_text, is_clean
 
 
 def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None = None) -> dict[str, dict[str, float]]:
@@ -21,18 +24,21 @@ def evaluate(context: Context, metrics: Sequence[str], registry: Registry | None
     Raises:
         UnknownName: nothing registers a metric.
         InvalidRecord: a metric returns something else than figures.
+        PluginFailed: a metric of a plugin raises what is no ALIError.
         ALIError: a metric that does not fit the model or the data, or needs what is not installed.
     """
     registry = registry or default_registry()
     chosen = metrics or suitable(context)
+    entries = {name: registry.entry(Metric, name) for name in chosen}
     records = {name: registry.get(Metric, name) for name in chosen}
-    for record in records.values():
-        record.load()  # one that cannot be imported is known before the others have run
+    for name, record in records.items():
+        with blaming(entries[name]):
+            record.load()  # one that cannot be imported is known before the others have run
     found: dict[str, dict[str, float]] = {}
     for name, record in records.items():
         try:
-            with float32_by_default(), needed(f"metric {name!r}"):
-                found[name] = _figures(name, record.call(context))
+            with float32_by_default(), needed(f"metric {name!r} of {entries[name].origin}"), blaming(entries[name]):
+                found[name] = _figures(entries[name], record.call(context))
         except ALIError as error:
             if metrics:
                 raise
@@ -49,10 +55,12 @@ def suitable(context: Context) -> list[str]:
     return ["reconstruction", *(["representation"] if labelled else []), "interpolation"]
 
 
-def _figures(name: str, found: object) -> dict[str, float]:
-    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
-        raise InvalidRecord(f"metric {name!r} returned a {type(found).__name__}, not a mapping of figures by name")
+def _figures(entry: Entry, found: object) -> dict[str, float]:
+    """What a metric returned, where it can be shown and kept."""
+    who = f"metric {entry.record.name!r} of {entry.origin}"
+    if not isinstance(found, Mapping) or not all(is_clean(key, MAX_NAME) for key in found):
+        raise InvalidRecord(f"{who} returned {short(found)}, not a mapping of figures by name")
     try:
         return {key: float(value) for key, value in found.items()}
-    except (TypeError, ValueError) as error:
-        raise InvalidRecord(f"metric {name!r} returned what is no number: {error}") from error
+    except Exception as error:  # whatever the value's own conversion raises
+        raise InvalidRecord(f"{who} returned what is no number: {as_text(error)}") from error

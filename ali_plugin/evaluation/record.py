@@ -11,9 +11,12 @@ from pathlib import Path
 from ali_plugin.errors import ConfigError
 from ali_plugin.model_folder import EVALUATION_NAME
 from ali_plugin.support import atomic, locks
-from ali_plugin.support.strict_json import parse, read_text
+from ali_plugin.support.limits import MAX_SEED
+from ali_plugin.support.strict_json import MAX_BYTES, is_integer, is_number, parse, read_text, short
 from ali_registry import Metric, Registry
-from ali_registry.text import printable
+from ali_registry.text import is_clean, printable
+
+MAX_NAME, MAX_PROTOCOL = 100, 500  # characters
 
 WAIT = 5.0  # seconds for another evaluation that keeps its figures
 
@@ -42,9 +45,7 @@ def figures_of(
 ) -> list[Figure]:
     """The results of ``evaluate`` as figures, whose protocol is what the metric says of itself."""
     return [
-        Figure(
-            metric, printable(name), float(value), dataset, split, printable(registry.get(Metric, metric).summary), seed
-        )
+        Figure(metric, name, float(value), dataset, split, _protocol(metric, registry), seed)
         for metric, values in found.items()
         for name, value in values.items()
     ]
@@ -60,15 +61,8 @@ def read(folder: Path) -> list[Figure]:
     if not path.exists():
         return []
     raw = parse(read_text(path), str(path))
-    kinds = {"value": float | int, "seed": int}
-    names = {field.name for field in fields(Figure)}
-    for row in raw if isinstance(raw, list) else [None]:
-        if (
-            not isinstance(row, dict)
-            or set(row) != names
-            or not all(isinstance(value, kinds.get(key, str)) for key, value in row.items())
-        ):
-            raise ConfigError(f"{path} is no list of figures of this version; remove it and evaluate again")
+    if not isinstance(raw, list) or not all(map(_is_sound, raw)):
+        raise ConfigError(f"{path} is no list of figures of this version; remove it and evaluate again")
     return [Figure(**row) for row in raw]
 
 
@@ -78,11 +72,37 @@ def keep(folder: Path, figures: Iterable[Figure]) -> None:
     What is not finite (the PSNR of a perfect reconstruction) is no JSON number and is left out.
 
     Raises:
+        ConfigError: a figure, or all of them, could not be read again; or those that are there cannot.
         FolderError: a run holds the folder, whose next weights are others; or the file cannot be written.
     """
     new = [figure for figure in figures if math.isfinite(figure.value)]
     measured = {(figure.metric, figure.dataset, figure.split) for figure in new}
     with locks.holding(folder / locks.NAME, f"{str(folder)!r}, where the figures are kept,", wait=WAIT):
         old = [figure for figure in read(folder) if (figure.metric, figure.dataset, figure.split) not in measured]
-        rows = sorted((asdict(figure) for figure in [*old, *new]), key=lambda row: (row["dataset"], row["metric"]))
-        atomic.write(folder / EVALUATION_NAME, json.dumps(rows, indent=2) + "\n")
+        atomic.write(folder / EVALUATION_NAME, _text([*old, *new]))
+
+
+def _text(figures: Iterable[Figure]) -> str:
+    rows = sorted((asdict(figure) for figure in figures), key=lambda row: (row["dataset"], row["metric"]))
+    if odd := [row for row in rows if not _is_sound(row)]:
+        raise ConfigError(f"the figure {short(odd[0], 200)} cannot be kept in {EVALUATION_NAME}")
+    text = json.dumps(rows, indent=2) + "\n"
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{len(rows)} figures are too many for {EVALUATION_NAME}; remove it and evaluate again")
+    return text
+
+
+def _is_sound(row: object) -> bool:
+    """Whether it is a figure: what is read and what is written is held to the same."""
+    if not isinstance(row, dict) or set(row) != {field.name for field in fields(Figure)}:
+        return False
+    texts = {"metric": MAX_NAME, "figure": MAX_NAME, "dataset": MAX_NAME, "split": MAX_NAME, "protocol": MAX_PROTOCOL}
+    return (
+        all(is_clean(row[key], longest) for key, longest in texts.items())
+        and is_number(row["value"])
+        and is_integer(row["seed"], MAX_SEED)
+    )
+
+
+def _protocol(metric: str, registry: Registry) -> str:
+    return printable(registry.get(Metric, metric).summary, MAX_PROTOCOL)

@@ -119,10 +119,13 @@ def begun(experiment: str, options: Options) -> Iterator[None]:
 
 def _refuse_used(experiment: str, options: Options) -> None:
     out, mark = options.out, options.out / BEGUN_NAME
-    if out.exists() and not out.is_dir():
-        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
+    try:
+        names = [path.name for path in out.iterdir()] if os.path.lexists(out) else []
+    except NotADirectoryError:
+        raise FolderError(f"{str(out)!r} is a file; name a folder with --out") from None
+    except OSError as error:
+        raise FolderError(f"cannot use {str(out)!r} ({error.strerror or error}); name another --out") from error
     ours = {BEGUN_NAME, *locks.FILES}  # the mark alone is of an experiment that was refused
-    names = [path.name for path in out.iterdir()] if out.exists() else []
     used = any(name not in ours and not atomic.is_partial(name) for name in names)
     if used and not options.resume:
         raise FolderError(f"{str(out)!r} is in use; go on with it by --resume, or name another --out")
@@ -138,7 +141,7 @@ def write(result: Result, options: Options, started: float) -> dict[str, Any]:
     """
     content = {
         "experiment": result.experiment,
-        "command": printable(options.command),
+        "command": printable(options.command, 10_000),
         "seed": options.seed,
         "seconds": round(time.perf_counter() - started, 1),
         "versions": _versions(),

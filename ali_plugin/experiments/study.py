@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ali_plugin.datasets import load_split
+from ali_plugin.errors import ConfigError
 from ali_plugin.evaluation.modes import PAPER_SAMPLES, mode_counts
 from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.record import RUNS, Options, Row
@@ -22,7 +23,7 @@ from ali_plugin.support import atomic
 from ali_plugin.support.devices import resolve_device, seeded
 from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.progress import track
-from ali_plugin.support.strict_json import read_object
+from ali_plugin.support.strict_json import is_number, read_object
 
 FIGURES = ("modes", "high_quality", "reverse_kl", "modes_by_responsibility")
 WITH_DEVIATION = ("modes", "modes_by_responsibility")  # as published
@@ -54,6 +55,8 @@ def study(
     saved = options.out / RUNS / f"study-{name}.json"
     asked = {"steps": steps, "members": [asdict(member) for member in members]}
     if options.resume and saved.exists() and (kept := read_object(saved)).get("asked") == asked:
+        if not _are_figures(kept.get("found"), len(members)):
+            raise ConfigError(f"{saved} holds no figures of {len(members)} runs; remove it to have them made again")
         return cast(list[dict[str, float]], kept["found"])
     found = []
     for member, model in zip(members, _trained(game, members, steps, options), strict=True):
@@ -61,6 +64,14 @@ def study(
         found.append({**asdict(member), **mode_counts(samples)})
     atomic.write(saved, json.dumps({"asked": asked, "found": found}, indent=2) + "\n")
     return found
+
+
+def _are_figures(found: object, count: int) -> bool:
+    return (
+        isinstance(found, list)
+        and len(found) == count
+        and all(isinstance(run, dict) and all(is_number(run.get(key)) for key in FIGURES) for run in found)
+    )
 
 
 def study_row(name: str, found: Sequence[Mapping[str, float]]) -> Row:

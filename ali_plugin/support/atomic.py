@@ -103,6 +103,29 @@ def write_with(path: Path, save: Callable[[Path], object]) -> None:
         save(temporary)
 
 
+def refuse(path: Path) -> None:
+    """Raise FolderError now where ``replacing`` would after the work: such as a folder or a read-only file."""
+    try:
+        _mode_to_keep(path)
+        above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{above} is no folder")
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def refuse_used(folder: Path, offer: str = "name a new folder with --out") -> None:
+    """Raise FolderError where ``folder`` is not free to be made: neither absent nor an empty folder."""
+    try:
+        used = os.path.lexists(folder) and (not folder.exists() or any(folder.iterdir()))  # or a link to nowhere
+    except NotADirectoryError:
+        raise FolderError(f"{str(folder)!r} is a file; {offer}") from None
+    except OSError as error:
+        raise FolderError(f"cannot write {folder}: {error.strerror or error}") from error
+    if used:
+        raise FolderError(f"{str(folder)!r} is in use; {offer}")
+
+
 def sync(path: Path) -> None:
     """Force a file or folder to the disk, where the file system can; OSError only where data are lost."""
     try:

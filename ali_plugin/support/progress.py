@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from ali_plugin.support import streams
+from ali_registry.text import printable
 
 T = TypeVar("T")
 
@@ -21,6 +22,8 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
         yield from items
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description, total, console=Console(file=streams.unfailing(sys.stderr)))
+    console = Console(file=streams.unfailing(sys.stderr))
+    yield from rich_track(items, escape(printable(description, 100)), total, console=console)

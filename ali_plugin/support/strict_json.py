@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from ali_plugin.errors import ConfigError
 
@@ -33,7 +33,7 @@ def parse_object(text: str, source: str) -> dict[str, Any]:
 
 
 def parse(text: str, source: str) -> Any:
-    """Parse JSON; NaN, infinities, integers beyond 64 bits, doubled keys and deep nesting are refused.
+    """Parse JSON; NaN, infinities, integers beyond 64 bits, doubled keys, deep nesting and what is no text are refused.
 
     Raises:
         ConfigError: it is not such JSON.
@@ -46,6 +46,7 @@ def parse(text: str, source: str) -> Any:
             parse_constant=_no_constant,
             object_pairs_hook=_without_doubles,
         )
+        json.dumps(value, ensure_ascii=False).encode()  # halves of surrogate pairs are no text, nothing can write them
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is not JSON ({short(str(error))}); fetch the file again") from error
     if not _is_shallow(value):
@@ -60,14 +61,25 @@ def read_text(path: Path) -> str:
             raise ConfigError(f"{path} is no regular file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); is this a model folder?") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read ({reason}); is this a model folder?") from error
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes, no such file is")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def is_integer(value: object, most: int = MAX_INTEGER - 1) -> TypeGuard[int]:
+    """Whether what was read is an integer from 0 to ``most``; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether what was read is a finite number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def short(value: object, length: int = 80) -> str:

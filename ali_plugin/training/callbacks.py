@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ali_plugin.errors import ALIError, CallbackFailed, FolderError
 from ali_registry import Callback as CallbackRecord
-from ali_registry import InvalidRecord, Registry
+from ali_registry import InvalidRecord, Registry, blaming
 from ali_registry.text import as_text
 
 if TYPE_CHECKING:
@@ -62,9 +62,12 @@ def build_callback(name: str, registry: Registry) -> Callback:
     Raises:
         UnknownName: nothing registers it.
         InvalidRecord: its plugin builds something else.
+        PluginFailed: its plugin raises what is no ALIError.
     """
-    callback = registry.get(CallbackRecord, name).call()
+    entry = registry.entry(CallbackRecord, name)
+    origin = entry.origin
+    with blaming(entry):
+        callback = registry.get(CallbackRecord, name).call()
     if not isinstance(callback, Callback):
-        origin = registry.entry(CallbackRecord, name).origin
         raise InvalidRecord(f"callback {name!r} of {origin} is a {type(callback).__name__}, not a Callback")
     return callback

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from ali_plugin.errors import ConfigError
 from ali_plugin.model_folder import TRAINING_NAME
 from ali_plugin.support import atomic
-from ali_plugin.support.strict_json import read_object
+from ali_plugin.support.limits import MAX_SEED
+from ali_plugin.support.strict_json import is_integer, is_number, read_object, short
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.version import __version__
+from ali_registry.text import is_clean, printable
 
 if TYPE_CHECKING:
     from ali_plugin.training.config import TrainConfig
     from ali_plugin.training.trainer import Trainer
 
+MAX_COMMAND, MAX_TEXT = 10_000, 500  # characters
 OF_THE_MACHINE = {"device", "log_every", "sample_every", "checkpoint_every", "keep"}
 """Choices that say how a run was watched and kept, not what it learned."""
 
@@ -46,18 +49,28 @@ class TrainingRecord:
 
     @classmethod
     def from_folder(cls, folder: Path) -> TrainingRecord | None:
-        """The record in a run or model folder, None if it has none; ConfigError if it is damaged."""
+        """The record in a run or model folder, None if it has none; ConfigError if it is damaged or of no run."""
         path = folder / TRAINING_NAME
         if not path.exists():
             return None
         raw = read_object(path)
-        kinds = {"command": str, "dataset": str, "seed": int, "steps": int, "planned": int, "seconds": float | int,
-                 "versions": dict, "hardware": dict}  # fmt: skip
-        if set(raw) != set(kinds) or any(not isinstance(raw[key], kind) for key, kind in kinds.items()):
+        if set(raw) != {field.name for field in fields(cls)}:
             raise ConfigError(f"{path} is no training record of this version; remove it")
-        if not all(isinstance(text, str) for key in ("versions", "hardware") for text in raw[key].values()):
-            raise ConfigError(f"{path}: versions and hardware are not all text; remove it")
+        sound = {
+            "command": is_clean(raw["command"], MAX_COMMAND),
+            "dataset": is_clean(raw["dataset"], MAX_TEXT),
+            "seed": is_integer(raw["seed"], MAX_SEED),
+            **{name: is_integer(raw[name]) for name in ("steps", "planned")},
+            "seconds": is_number(raw["seconds"]) and raw["seconds"] >= 0,
+            **{name: _are_clean(raw[name]) for name in ("versions", "hardware")},
+        }
+        if odd := [name for name, holds in sound.items() if not holds]:
+            raise ConfigError(f"{path}: {odd[0]} is {short(raw[odd[0]])}, which no run writes; remove the file")
         return cls(**raw)
+
+
+def _are_clean(texts: object) -> bool:
+    return isinstance(texts, dict) and all(is_clean(text, MAX_TEXT) for item in texts.items() for text in item)
 
 
 class RecordKeeper(Callback):
@@ -122,7 +135,7 @@ def _hardware(device: Any) -> dict[str, str]:
     }
     if device.type == "cuda":
         found["accelerator"] = torch.cuda.get_device_name(device)
-    return {"device": device.type, **found}
+    return {"device": device.type, **{name: printable(text, MAX_TEXT) for name, text in found.items()}}
 
 
 def _processor() -> str:

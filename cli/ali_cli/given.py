@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ali_cli.settings import MODEL, PATH, condition_option, data_options, device_option, note
+from ali_cli.paths import MODEL, ReadPath
+from ali_cli.settings import condition_option, data_options, device_option
+from ali_cli.terminal import note
 
 if TYPE_CHECKING:
     from ali_plugin.inputs import Inputs
@@ -24,7 +26,7 @@ class Given:
     model: str
     images: tuple[Path, ...]
     dataset: str | None
-    data_dir: str | None
+    data_dir: Path | None
     condition: str | None
     device: str
 
@@ -43,8 +45,7 @@ class Given:
         from ali_plugin.tasks import load_model
 
         model = load_model(self.model, self.device)
-        folder = Path(self.data_dir) if self.data_dir else None
-        inputs = load_inputs(model, self.model, self.images, self.dataset, folder, limit, self.condition, whole)
+        inputs = load_inputs(model, self.model, self.images, self.dataset, self.data_dir, limit, self.condition, whole)
         for line in inputs.notes:
             note(line)
         return model, inputs
@@ -58,7 +59,7 @@ def shows_data(function: Callable[..., None]) -> Callable[..., None]:
         model: str,
         images: tuple[Path, ...],
         dataset: str | None,
-        data_dir: str | None,
+        data_dir: Path | None,
         condition: str | None,
         device: str,
         **own: Any,
@@ -67,7 +68,7 @@ def shows_data(function: Callable[..., None]) -> Callable[..., None]:
 
     shared = (
         click.argument("model", type=MODEL),
-        click.argument("images", nargs=-1, type=PATH),
+        click.argument("images", nargs=-1, type=ReadPath()),
         data_options,
         condition_option,
         device_option,

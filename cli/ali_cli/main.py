@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from ali_cli import ending, terminal
 from ali_cli.settings import Settings, global_options
 from ali_plugin.support import streams
-from ali_registry import ALIError, Command, InvalidRecord, UnavailableName, default_registry, hookimpl
+from ali_registry import ALIError, Command, InvalidRecord, Origin, UnavailableName, blaming, default_registry, hookimpl
+from ali_registry.manager import HOME
+from ali_registry.text import as_text, printable
 
 # Name -> the line that ``ali --help`` shows, so that help imports no command.
 COMMANDS = {
@@ -52,7 +56,8 @@ def plugged(name: str) -> click.Command:
     """Build the command of a plugin; InvalidRecord, naming the plugin, where that is not a command."""
     entry = default_registry().entry(Command, name)
     assert isinstance(entry.record, Command)
-    command = entry.record.call()
+    with blaming(entry):
+        command = entry.record.call()
     if not isinstance(command, click.Command):
         raise InvalidRecord(f"command {name!r} of {entry.origin} is a {type(command).__name__}, not a click.Command")
     return command
@@ -73,8 +78,15 @@ class AliGroup(click.Group):
         return command
 
     def _summaries(self) -> dict[str, str]:
-        registered = {entry.record.name: entry.record.summary for entry in default_registry().entries("command")}
+        entries = default_registry().entries("command")
+        registered = {entry.record.name: printable(entry.record.summary, 200) for entry in entries}
         return {**COMMANDS, **registered}
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:  # of a file that is cut off, which click takes for Ctrl-D
+            raise OSError(f"a file ends too soon {as_text(error)}".rstrip()) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -82,7 +94,10 @@ class AliGroup(click.Group):
         import difflib
 
         try:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
+            if name is not None and name not in COMMANDS:
+                ctx.ensure_object(Settings).running = default_registry().entry(Command, name)
+            return name, command, rest
         except click.UsageError as error:
             reason = default_registry().unknown(args[0], "command")
             if isinstance(reason, UnavailableName):
@@ -112,12 +127,18 @@ def cli() -> None:
 def main() -> None:
     """Run ``ali``. Errors are one line on stderr: exit code 1, or 2 for wrong usage."""
     kept = Settings()
+    terminal.prepare()
     try:
-        sys.exit(_run(kept))
-    except ALIError as error:
-        if kept.debug:
+        with ending.tidily():
+            code = _run(kept)
+        sys.stdout.flush()
+        sys.exit(code)
+    except ending.Terminated as end:
+        _fail(end.name, end.code)
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
             raise
-        _fail(str(error))
+        _fail(end.code)  # a plugin's sys.exit("text")
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:
@@ -125,11 +146,7 @@ def main() -> None:
     except Exception as error:
         if kept.debug:
             raise
-        from ali_plugin.support.memory import shortage_of
-
-        if (shortage := shortage_of(error)) is not None:
-            _fail(str(shortage))
-        _fail(f"{type(error).__name__}: {error} (this is a bug; --debug shows where)")
+        _fail(_explanation(error, kept))
     finally:
         streams.settle()
 
@@ -137,13 +154,53 @@ def main() -> None:
 def _run(kept: Settings) -> Any:
     try:
         return cli.main(obj=kept, prog_name="ali", standalone_mode=False)
-    except click.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.UsageError as error:
+        help_ = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        _fail(f"{error.format_message()}{help_}", error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
 
 
-def _fail(text: str, code: int = 1) -> None:
-    click.echo(f"error: {' '.join(text.split())}", file=streams.stderr)
+def _explanation(error: Exception, kept: Settings) -> str:
+    """The line for an exception that ends the program."""
+    if isinstance(error, ALIError):
+        return str(error)
+    said = f"{type(error).__name__}: {as_text(error)}".rstrip(": ")
+    if kept.running is not None:
+        return f"command {kept.running.record.name!r} of {kept.running.origin} failed: {said} (--debug shows where)"
+    if (origin := _plugin_in(error)) is not None:
+        return f"{origin} failed: {said} (--debug shows where)"
+    if (shortage := _shortage(error)) is not None:
+        return shortage
+    return ending.circumstance(error) or f"{printable(said, 1900)} (this is a bug; --debug shows where)"
+
+
+def _shortage(error: Exception) -> str | None:
+    from ali_plugin.support.memory import shortage_of
+
+    shortage = shortage_of(error)
+    return None if shortage is None else str(shortage)
+
+
+def _plugin_in(error: Exception) -> Origin | None:
+    """The plugin whose code an exception went through last: a net's ``forward``, say."""
+    plugins = {_package(status.plugin): status.origin for status in default_registry().plugins if status.plugin}
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        origin = plugins.get(str(frame.f_globals.get("__name__")).partition(".")[0])
+        found = origin if origin is not None and origin.distribution != HOME else found
+    return found
+
+
+def _package(plugin: object) -> str:
+    return str(getattr(plugin, "__name__", type(plugin).__module__)).partition(".")[0]
+
+
+def _fail(text: object, code: int = 1) -> NoReturn:
+    click.echo(f"error: {printable(text)}", file=streams.unfailing())
     sys.exit(code)

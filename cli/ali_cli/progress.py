@@ -12,6 +12,7 @@ import click
 
 from ali_plugin.support import streams
 from ali_plugin.training.callbacks import Callback
+from ali_registry.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -33,7 +34,8 @@ def losses(figures: dict[str, float]) -> str:
     """The figures of a log line that are losses or accuracies, short: ``D 0.41  G 3.2  acc 0.93``."""
     short = {"loss_discriminator": "D", "loss_generator": "G", "accuracy_discriminator": "acc"}
     skip = {"step", "epoch", "seconds", "images_per_second"}
-    return "  ".join(f"{short.get(name, name)} {value:.3g}" for name, value in figures.items() if name not in skip)
+    shown = "  ".join(f"{short.get(name, name)} {value:.3g}" for name, value in figures.items() if name not in skip)
+    return printable(shown, 200)  # an objective of a plugin names them
 
 
 class TrainingProgress(Callback):
@@ -41,7 +43,7 @@ class TrainingProgress(Callback):
 
     def say(self, text: str) -> None:
         """A line of its own; dropped where it cannot be written."""
-        click.echo(text, file=streams.stderr)
+        click.echo(printable(text), file=streams.unfailing())
 
     def close(self) -> None:
         """After the run, however it ended; may be called again."""
@@ -116,7 +118,7 @@ class ProgressBar(TrainingProgress):
         if self._progress is None:
             super().say(text)
         else:
-            self._progress.console.print(text, style="yellow", markup=False, highlight=False)
+            self._progress.console.print(printable(text), style="yellow", markup=False, highlight=False)
 
     def on_start(self, trainer: Trainer) -> None:
         from rich.console import Console

@@ -1,22 +1,18 @@
-"""Options that every command has, and how results are printed."""
+"""Options that every command has, and those that several share."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ali_plugin.errors import OptionError
+from ali_cli.paths import ReadPath
 from ali_plugin.support.limits import MAX_SEED
-from ali_registry import restrict_plugins
+from ali_registry import Entry, restrict_plugins
 
-WIDE = 240  # columns, so that piped tables are not folded
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -26,6 +22,8 @@ class Settings:
 
     debug: bool = False
     verbosity: int = 0
+    running: Entry | None = None
+    """The plugin's command that runs, None for one of ours."""
 
 
 def settings() -> Settings:
@@ -66,36 +64,6 @@ def global_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
-class UserPath(click.Path):
-    """A path in which ``~`` is the person's home, also where no shell has said so (``--out=~/x``)."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return super().convert(os.path.expanduser(value), param, ctx)
-
-
-class OutFile(UserPath):
-    """A file to write whose ending says what it holds; one that cannot be is refused before the work."""
-
-    def __init__(self, *endings: str) -> None:
-        super().__init__(path_type=Path)
-        self.endings = endings
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.path.expanduser(value))
-        if path.suffix.lower() not in self.endings:
-            raise OptionError(f"--out is {str(value)!r}; its name has to end in {' or '.join(self.endings)}")
-        if path.is_dir():
-            raise OptionError(f"--out is {str(value)!r}, which is a folder; name a file")
-        return path
-
-
-PATH = UserPath(path_type=Path)
-MODEL = UserPath()
-"""A folder, or a repository on the Hub."""
-
-
 def json_option(function: F) -> F:
     """--json, passed as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
@@ -113,7 +81,7 @@ def device_option(function: F) -> F:
 
 def data_options(function: F) -> F:
     """--dataset and --data-dir, for commands that take held-out data."""
-    function = click.option("--data-dir", type=UserPath(), help="Folder of the dataset's files.")(function)
+    function = click.option("--data-dir", type=ReadPath(), help="Folder of the dataset's files.")(function)
     return click.option("--dataset", help="Take data from this dataset instead of the model's own.")(function)
 
 
@@ -131,34 +99,8 @@ def seed_option(function: F) -> F:
     )(function)
 
 
-def note(text: str) -> None:
-    """Tell the person something on stderr, unless quiet."""
-    if settings().verbosity >= 0:
-        click.echo(text, err=True)
-
-
 def hide_progress_if_quiet() -> None:
     """Show no bars with -q."""
     from ali_plugin.support import progress
 
     progress.enabled.set(settings().verbosity >= 0)
-
-
-def print_json(value: Any) -> None:
-    """A result for programs, on stdout."""
-    click.echo(json.dumps(value, indent=2))
-
-
-def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()
-) -> None:
-    """A result for people: a table as wide as the terminal, or as it needs to be where there is none."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)

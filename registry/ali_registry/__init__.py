@@ -1,11 +1,13 @@
 """The plugin registry of ali-plugin: hooks, records, manager, errors. It knows nothing of torch."""
 
+from ali_registry.calls import blaming
 from ali_registry.errors import (
     ALIError,
     BuildFailed,
     DuplicateName,
     InvalidRecord,
     MissingPart,
+    PluginFailed,
     UnavailableName,
     UnknownName,
 )
@@ -56,12 +58,14 @@ __all__ = [
     "Objective",
     "Origin",
     "Part",
+    "PluginFailed",
     "PluginStatus",
     "Record",
     "Registry",
     "TrainingDefaults",
     "UnavailableName",
     "UnknownName",
+    "blaming",
     "build_registry",
     "default_registry",
     "hookimpl",

@@ -57,3 +57,7 @@ class BuildFailed(ALIError):
 
 class MissingPart(ALIError):
     """A record names code that cannot be imported."""
+
+
+class PluginFailed(BuildFailed):
+    """A plugin's code raised what is no error of ours, or gave what it must not; the text names the plugin."""

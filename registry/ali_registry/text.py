@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's categories that a terminal obeys or a reader cannot see: controls, formats (which turn the direction of
-text), surrogates, private use, line and paragraph separators."""
+text), surrogates, private use and unassigned, line and paragraph separators."""
 LONGEST = 2000
 
 
@@ -21,6 +21,16 @@ def printable(value: object, longest: int = LONGEST) -> str:
         text = text[: 4 * longest]
     clean = " ".join("".join(_shown(character) for character in text).split())
     return clean if len(clean) <= longest else f"{clean[: longest - 3]}..."
+
+
+def paragraphs(text: str) -> str:
+    """A text of many lines for a terminal, whole: line breaks and tabs stay, other controls are shown as escapes."""
+    return "".join(character if character in "\n\t" else _shown(character) for character in text.replace("\r\n", "\n"))
+
+
+def is_clean(text: object, longest: int) -> bool:
+    """Whether a value is text that can be shown as it is: on one line, without controls, at most so long."""
+    return isinstance(text, str) and len(text) <= longest and not any(unicodedata.category(c) in UNSEEN for c in text)
 
 
 def as_text(value: object) -> str:

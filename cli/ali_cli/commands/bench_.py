@@ -7,7 +7,9 @@ from typing import Literal
 
 import click
 
-from ali_cli.settings import PATH, device_option, json_option, note, print_json, print_table
+from ali_cli.paths import WriteFile
+from ali_cli.settings import device_option, json_option
+from ali_cli.terminal import note, print_json, print_table
 
 
 @click.command(epilog="\b\nExamples:\n  ali bench\n  ali bench --arch cifar10-released --repeats 3 --json")
@@ -19,7 +21,7 @@ from ali_cli.settings import PATH, device_option, json_option, note, print_json,
               help="Of the project's step.")  # fmt: skip
 @click.option("--compile", "compiled", is_flag=True, help="Compile the project's nets.")
 @click.option("--cuda-graphs", is_flag=True, help="Replay the project's step as one CUDA graph.")
-@click.option("--out", type=PATH, help="Also write the figures to FILE.json.")
+@click.option("--out", type=WriteFile(), help="Also write the figures to FILE.json.")
 @device_option
 @json_option
 def command(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import MODEL, json_option, note, print_json
+from ali_cli.paths import MODEL
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json, print_text
 
 
 @click.command(epilog="\b\nExamples:\n  ali card runs/fashion\n"
@@ -35,4 +37,4 @@ def command(model: str, write: bool, license: str | None, as_json: bool) -> None
     elif write:
         note(f"card in {folder / CARD_NAME}")
     else:
-        click.echo(text, nl=False)
+        print_text(text)

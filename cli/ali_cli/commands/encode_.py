@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from ali_cli.given import Given, shows_data
-from ali_cli.settings import OutFile, json_option, note, print_json, seed_option
+from ali_cli.paths import WriteFile
+from ali_cli.settings import json_option, seed_option
+from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali encode runs/fashion --out codes.safetensors\n"
                       "  ali encode runs/fashion shoe.jpg --out code.safetensors")  # fmt: skip
 @shows_data
-@click.option("--out", type=OutFile(".safetensors"), required=True, help="FILE.safetensors.")
+@click.option("--out", type=WriteFile(".safetensors"), required=True, help="FILE.safetensors.")
 @seed_option
 @json_option
 def command(given: Given, out: Path, seed: int, as_json: bool) -> None:

@@ -8,17 +8,9 @@ from typing import Any
 
 import click
 
-from ali_cli.settings import (
-    MODEL,
-    data_options,
-    device_option,
-    hide_progress_if_quiet,
-    json_option,
-    note,
-    print_json,
-    print_table,
-    seed_option,
-)
+from ali_cli.paths import MODEL
+from ali_cli.settings import data_options, device_option, hide_progress_if_quiet, json_option, seed_option
+from ali_cli.terminal import note, print_json, print_table
 from ali_registry import default_registry
 
 
@@ -49,7 +41,7 @@ def command(
     model: str,
     metrics: tuple[str, ...],
     dataset: str | None,
-    data_dir: str | None,
+    data_dir: Path | None,
     seed: int,
     device: str,
     as_json: bool,
@@ -66,8 +58,10 @@ def command(
     from ali_plugin.tasks import load_model
 
     hide_progress_if_quiet()
+    if Path(model).is_dir():
+        record.read(Path(model))  # one that is damaged is found before the work
     loaded = load_model(model, device)
-    name, folder = dataset_of(loaded, model, dataset, Path(data_dir) if data_dir else None)
+    name, folder = dataset_of(loaded, model, dataset, data_dir)
     context = Context(loaded, name, folder, seed, **options)
     figures = evaluate(context, metrics)
     for line in context.notes:

@@ -9,17 +9,9 @@ from typing import Any
 
 import click
 
-from ali_cli.settings import (
-    PATH,
-    data_options,
-    device_option,
-    hide_progress_if_quiet,
-    json_option,
-    note,
-    print_json,
-    print_table,
-    seed_option,
-)
+from ali_cli.paths import WriteFolder
+from ali_cli.settings import data_options, device_option, hide_progress_if_quiet, json_option, seed_option
+from ali_cli.terminal import note, print_json, print_table
 from ali_plugin.experiments import EXPERIMENTS
 
 
@@ -42,12 +34,12 @@ Examples:
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
 @click.option("--label-sets", type=int, help="Random sets of them for the L2-SVM. [default: 100, quick 5]")
 @click.option("--resume", is_flag=True, help="Go on with an experiment that was stopped.")
-@click.option("--out", type=PATH, help="Folder. [default: runs/experiment-NAME]")
+@click.option("--out", type=WriteFolder(), help="Folder. [default: runs/experiment-NAME]")
 @data_options
 @seed_option
 @device_option
 @json_option
-def command(name: str, out: Path | None, data_dir: str | None, as_json: bool, **choices: Any) -> None:
+def command(name: str, out: Path | None, data_dir: Path | None, as_json: bool, **choices: Any) -> None:
     """Repeat an experiment of the paper, on any labelled dataset.
 
     The folder gets results.json, figure.png and the trained models. Published figures stand beside ours.
@@ -60,7 +52,7 @@ def command(name: str, out: Path | None, data_dir: str | None, as_json: bool, **
     options = Options(
         out=out,
         command=shlex.join(["ali", *sys.argv[1:]]),
-        data_dir=Path(data_dir) if data_dir else None,
+        data_dir=data_dir,
         **choices,
     )
     content = run(name, options)

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import MODEL, PATH, json_option, note, print_json
+from ali_cli.paths import MODEL, WriteFolder
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali export runs/fashion --out fashion-model\n"
                       "  ali export runs/fashion --out small --dtype bfloat16 --no-discriminator\n"
                       "  ali export runs/fashion --out fashion-pipeline --format diffusers")  # fmt: skip
 @click.argument("model", type=MODEL)
-@click.option("--out", type=PATH, required=True, help="A new or empty folder.")
+@click.option("--out", type=WriteFolder(), required=True, help="A new or empty folder.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
               help="Of the weights.")  # fmt: skip
 @click.option("--no-discriminator", is_flag=True, help="Leave the discriminator out.")

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from ali_cli.given import Given, shows_data
-from ali_cli.settings import OutFile, json_option, note, print_json
+from ali_cli.paths import WriteFile
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali interpolate runs/fashion --out paths.png\n"
@@ -15,7 +17,7 @@ from ali_cli.settings import OutFile, json_option, note, print_json
 @shows_data
 @click.option("--steps", type=click.IntRange(2), default=8, show_default=True, help="Pictures on a path.")
 @click.option("--rows", type=click.IntRange(1), default=8, show_default=True, help="Paths, with a folder or dataset.")
-@click.option("--out", type=OutFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
+@click.option("--out", type=WriteFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
 @json_option
 def command(given: Given, steps: int, rows: int, out: Path, as_json: bool) -> None:
     """Draw paths between two pictures through MODEL's latent space, the originals at both ends.

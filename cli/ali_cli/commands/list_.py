@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ali_cli.settings import json_option, print_json, print_table
+from ali_cli.settings import json_option
+from ali_cli.terminal import print_json, print_table
 from ali_registry import KINDS, default_registry
 
 

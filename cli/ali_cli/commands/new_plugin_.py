@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import PATH, json_option, note, print_json
+from ali_cli.paths import WriteFolder
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json, say
 
 
 @click.command(epilog="\b\nExamples:\n  ali new-plugin my-nets\n  ali new-plugin my-data --out plugins/my-data")
 @click.argument("name")
-@click.option("--out", type=PATH, help="A new or empty folder. [default: ali-plugin-NAME]")
+@click.option("--out", type=WriteFolder(), help="A new or empty folder. [default: ali-plugin-NAME]")
 @json_option
 def command(name: str, out: Path | None, as_json: bool) -> None:
     """Write a working plugin package to start from: nets, dataset, tests, README, CI file.
@@ -26,4 +28,4 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
         return
     for file in written:
         note(f"{folder}/{file}")
-    click.echo(f"{folder}: now run `pip install -e {folder}` and `ali list architecture`")
+    say(f"{folder}: now run `pip install -e {folder}` and `ali list architecture`")

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import PATH, json_option, note, print_json
+from ali_cli.paths import WriteFolder
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali pull me/ali-fashion --out fashion-model\n"
                       "  ali pull me/ali-fashion --revision v1 --out fashion-v1")  # fmt: skip
 @click.argument("repo")
 @click.option("--revision", help="Branch, tag or commit. [default: main]")
-@click.option("--out", type=PATH, required=True, help="A new or empty folder.")
+@click.option("--out", type=WriteFolder(), required=True, help="A new or empty folder.")
 @json_option
 def command(repo: str, revision: str | None, out: Path, as_json: bool) -> None:
     """Download the model REPO (user/name) from the Hugging Face Hub as a folder.

@@ -6,7 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from ali_cli.settings import MODEL, json_option, note, print_json, print_table
+from ali_cli.paths import MODEL
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json, print_table, say
 
 
 @click.command(epilog="\b\nExamples:\n  ali push runs/fashion me/ali-fashion --dry-run\n"
@@ -80,7 +82,7 @@ def command(
     if as_json:
         print_json(asdict(pushed))
     else:
-        click.echo(pushed.url)
+        say(pushed.url)
 
 
 def _name_left(names: tuple[str, ...]) -> None:

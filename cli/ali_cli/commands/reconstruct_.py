@@ -7,14 +7,16 @@ from pathlib import Path
 import click
 
 from ali_cli.given import Given, shows_data
-from ali_cli.settings import OutFile, json_option, note, print_json
+from ali_cli.paths import WriteFile
+from ali_cli.settings import json_option
+from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali reconstruct runs/fashion --out again.png\n"
                       "  ali reconstruct runs/fashion shoe.jpg bag.png --out again.png")  # fmt: skip
 @shows_data
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="Of a folder or dataset.")
-@click.option("--out", type=OutFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
+@click.option("--out", type=WriteFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
 @json_option
 def command(given: Given, count: int, out: Path, as_json: bool) -> None:
     """Put originals (odd columns) and their reconstructions by MODEL (even columns) into one picture.

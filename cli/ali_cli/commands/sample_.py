@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from ali_cli.settings import MODEL, OutFile, device_option, json_option, note, print_json, seed_option
+from ali_cli.paths import MODEL, WriteFile
+from ali_cli.settings import device_option, json_option, seed_option
+from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali sample runs/fashion --out new.png\n"
@@ -14,7 +16,7 @@ from ali_cli.settings import MODEL, OutFile, device_option, json_option, note, p
                       "  ali sample runs/conditional -n 8 --condition bag --condition coat --out two.png")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True, help="How many.")
-@click.option("--out", type=OutFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
+@click.option("--out", type=WriteFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
 @click.option(
     "--condition",
     "conditions",

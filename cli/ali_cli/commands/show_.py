@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from ali_cli.settings import json_option, print_json, print_table
+from ali_cli.settings import json_option
+from ali_cli.terminal import print_json, print_table, say
 from ali_registry import Architecture, Entry, default_registry
 
 
@@ -50,8 +51,9 @@ def _show_architecture(entry: Entry, as_json: bool) -> None:
         shown = {**asdict(record), "distribution": entry.origin.distribution}
         print_json({**shown, "parameters": totals, "layers": [asdict(line) for line in lines]})
         return
-    click.echo(f"{record.name}: {record.summary}\nreference: {record.reference}")
-    click.echo(f"data {'x'.join(map(str, record.data_shape))}, latent {record.latent_size}, recipe: {_recipe(record)}")
+    say(f"{record.name}: {record.summary}")
+    say(f"reference: {record.reference}")
+    say(f"data {'x'.join(map(str, record.data_shape))}, latent {record.latent_size}, recipe: {_recipe(record)}")
     for part, total in totals.items():
         rows = [
             (
@@ -67,7 +69,7 @@ def _show_architecture(entry: Entry, as_json: bool) -> None:
             for line in lines
             if line.part == part
         ]
-        click.echo()
+        say("")
         columns = ["layer", "maps", "norm", "drop", "nonlinearity", "bias", "output", "parameters"]
         print_table(f"{part}, {total:,} parameters", columns, rows, right=["maps", "parameters"])
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ali_cli.interruption import INTERRUPTED, interruptible
+from ali_cli.paths import ReadPath, WriteFolder
 from ali_cli.progress import training_progress
-from ali_cli.settings import PATH, UserPath, json_option, note, print_json, print_table, settings
+from ali_cli.settings import json_option, settings
+from ali_cli.terminal import note, print_json, print_table, say
 from ali_plugin.support import streams
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ Examples:
 @click.option("--discriminator", help="Discriminator in place of the architecture's.")
 @click.option("--latent-size", type=int, help="Size of z in place of the architecture's.")
 @click.option("--dataset", help="Dataset. [default: the architecture's]")
-@click.option("--data-dir", type=UserPath(), help="Folder of the dataset's files.")
+@click.option("--data-dir", type=ReadPath(), help="Folder of the dataset's files.")
 @click.option("--objective", help="What the players play. [default: ali]")
 @click.option("--condition", is_flag=True, default=None, help="Condition all nets on the data's labels or attributes.")
 @click.option("--labels", type=int, help="Labelled samples, for objectives that learn classes.")
@@ -63,7 +65,7 @@ Examples:
 @click.option("--log-every", type=int, help="Steps between log lines. [default: 50]")
 @click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
-@click.option("--out", type=PATH, help="Run folder. [default: runs/ARCH]")
+@click.option("--out", type=WriteFolder(), help="Run folder. [default: runs/ARCH]")
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
@@ -94,6 +96,7 @@ def command(
     out = out or Path("runs") / architecture
     if not resume:
         options["architecture"] = architecture
+    options["data_dir"] = None if options["data_dir"] is None else str(options["data_dir"])
     callbacks = (*callbacks, *loggers)
     if dry_run:
         with writing_nothing():
@@ -137,7 +140,7 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
 
     text = f"{result.path}: {result.steps} steps, {result.seconds:.0f} s, {result.images_per_second:.0f} images/s"
     try:
-        print_json(asdict(result)) if as_json else click.echo(text)
+        print_json(asdict(result)) if as_json else say(text)
     except OSError as error:
         if error.errno in streams.GONE:
             streams.abandon(sys.stdout)
