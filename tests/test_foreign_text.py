@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiny
-from ali_plugin import ALI, ALIError, Command, Dataset, Metric, hookimpl
+from ali_plugin import ALI, ALIError, Command, Dataset, Metric, Objective, hookimpl
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.evaluation import record
 from ali_plugin.evaluation.record import Figure
@@ -316,6 +316,35 @@ def test_callbacks_that_raise_or_are_none(plug: Plug, tmp_path: Path, ali: Ali) 
             result = ali(*words, "--callback", name)
             assert (result.code, result.err.count("\n")) == (1, 1), result.err
             harmless(result)
+    finally:
+        default_registry().remove(tiny)
+
+
+class Odd(tiny.HalvedGame):
+    figures: object = None
+
+    def gradients(self, batch: Any) -> Any:
+        super().gradients(batch)
+        return self.figures() if callable(self.figures) else self.figures
+
+
+OBJECTIVES: dict[str, Callable[..., Any]] = {
+    "raises when built": raising(Mute()),
+    "is none": lambda model: None,
+    "raises": type("Raises", (Odd,), {"figures": staticmethod(raising(SystemExit(3)))}),
+    "no mapping": type("NoMapping", (Odd,), {"figures": [1]}),
+    "no tensors": type("NoTensors", (Odd,), {"figures": {"a": 1.0}}),
+    "wide": type("Wide", (Odd,), {"figures": {"a": torch.ones(3), "b": torch.ones(2)}}),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_objectives_that_raise_or_give_nonsense(kind: str, plug: Plug, tmp_path: Path, ali: Ali) -> None:
+    plug(register_objectives=[Objective(name="odd", build=OBJECTIVES[kind])])
+    default_registry().add(tiny)
+    try:
+        words = ["-q", "train", "--arch", "tiny", "--steps", "2", "--device", "cpu", "--out", tmp_path / "run"]
+        named(ali(*words, "--objective", "odd"))
     finally:
         default_registry().remove(tiny)
 

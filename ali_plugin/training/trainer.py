@@ -36,7 +36,7 @@ from ali_plugin.training.meter import Meter
 from ali_plugin.training.metrics import METRICS_NAME, Metrics
 from ali_plugin.training.saver import Saver
 from ali_plugin.training.step import TrainingStep, remaining_rate
-from ali_registry import Objective, Registry, default_registry
+from ali_registry import InvalidRecord, Objective, Registry, blaming, default_registry
 
 MAX_REWINDS = 5
 SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
@@ -123,7 +123,12 @@ class Trainer:
             labelled=self.config.labels,
         )
         initialise_output(self.model, train_split)
-        game: Game = self.registry.get(Objective, self.config.objective).call(self.model)
+        self._objective = self.registry.entry(Objective, self.config.objective)
+        with blaming(self._objective):
+            game = self.registry.get(Objective, self.config.objective).call(self.model)
+        if not isinstance(game, Game):
+            who = f"objective {self.config.objective!r} of {self._objective.origin}"
+            raise InvalidRecord(f"{who} built a {type(game).__name__}, not a Game")
         self.training_step = TrainingStep(game, self.config)
         self.total_steps = self.config.total_steps(self.batches.steps_per_epoch)
 
@@ -153,7 +158,8 @@ class Trainer:
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
             self._schedule()
-            self._meter.add(self.training_step(self.batches.next()))
+            with blaming(self._objective):
+                self._meter.add(self.training_step(self.batches.next()))
             self.step += 1
             try:
                 self._duties()
@@ -230,7 +236,8 @@ class Trainer:
     def _log(self, sampling: bool = False) -> None:
         """Write a line; one for samples too, so that what they report is of this step."""
         steps = len(self._meter)
-        figures = self._meter.read(self.step)
+        with blaming(self._objective):
+            figures = self._meter.read(self.step)
         self._refuse_broken_weights()
         self._agree_to_stop()
         if sampling:

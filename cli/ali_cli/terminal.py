@@ -37,6 +37,10 @@ def prepare() -> None:
     )
 
 
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    click.echo(f"warning: {printable(message)}", file=streams.unfailing())
+
+
 def say(text: str) -> None:
     """A result on one line, on stdout."""
     click.echo(printable(text))
