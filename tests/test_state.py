@@ -36,6 +36,9 @@ SIZE = 16  # elements of tiny's data
 class Odd(nn.Module):
     """A hidden layer of one of the kinds below, and whatever a plugin may keep in buffers."""
 
+    hidden: Any
+    again: Any
+
     def __init__(self, kind: str, inputs: int, outputs: int) -> None:
         super().__init__()
         self.kind = kind
@@ -51,9 +54,6 @@ class Odd(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("latest", torch.zeros(8))
         self.register_buffer("scratch", torch.zeros(8), persistent=False)
-
-    hidden: Any
-    again: Any
 
     def forward(self, *inputs: Tensor) -> Tensor:
         x = self.norm(self.first(torch.cat([tensor.flatten(1) for tensor in inputs], 1)))
@@ -225,16 +225,24 @@ def compiled(net: nn.Module) -> Any:
     return torch.compile(net, backend="eager")
 
 
+def wrap_parts(model: Any) -> None:
+    for kind in tiny_kinds():
+        setattr(model, kind, compiled(getattr(model, kind)))
+
+
+def wrap_twice(model: Any) -> None:
+    model.decoder.hidden = nn.DataParallel(model.decoder.hidden)
+    model.decoder = compiled(model.decoder)
+
+
 WRAPPED: dict[str, Callable[[Any], Any]] = {
     "compiled": lambda m: m.__setattr__("decoder", compiled(m.decoder)),
     "data parallel": lambda m: setattr(m, "decoder", nn.DataParallel(m.decoder)),
     "compiled data parallel": lambda m: setattr(m, "decoder", compiled(nn.DataParallel(m.decoder))),
     "data parallel compiled": lambda m: setattr(m, "decoder", nn.DataParallel(compiled(m.decoder))),
-    "every part": lambda m: [setattr(m, kind, compiled(getattr(m, kind))) for kind in tiny_kinds()],
+    "every part": wrap_parts,
     "a layer": lambda m: setattr(m.decoder, "hidden", compiled(m.decoder.hidden)),
-    "a layer in a wrapped net": lambda m: (
-        setattr(m.decoder, "hidden", nn.DataParallel(m.decoder.hidden)), setattr(m, "decoder", compiled(m.decoder))
-    ),
+    "a layer in a wrapped net": wrap_twice,
     "averaged": lambda m: setattr(m, "decoder", torch.optim.swa_utils.AveragedModel(m.decoder)),
 }  # fmt: skip
 
