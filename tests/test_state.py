@@ -36,9 +36,6 @@ SIZE = 16  # elements of tiny's data
 class Odd(nn.Module):
     """A hidden layer of one of the kinds below, and whatever a plugin may keep in buffers."""
 
-    hidden: Any
-    again: Any
-
     def __init__(self, kind: str, inputs: int, outputs: int) -> None:
         super().__init__()
         self.kind = kind
@@ -57,13 +54,13 @@ class Odd(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         x = self.norm(self.first(torch.cat([tensor.flatten(1) for tensor in inputs], 1)))
-        x = self.hidden(x.relu())
-        if hasattr(self, "again"):
-            x = self.again(x.relu())
+        for name in ("hidden", "again"):
+            if hasattr(self, name):
+                x = getattr(self, name)(x.relu())
         if self.training:
             with torch.no_grad():
-                self.seen.add_(1)
-                self.latest.copy_(x.mean(0))
+                self.get_buffer("seen").add_(1)
+                self.get_buffer("latest").copy_(x.mean(0))
         out: Tensor = self.last(x)
         return out
 
