@@ -27,12 +27,12 @@ from ali_registry import (
 
 if TYPE_CHECKING:
     from ali_plugin.model import ALI
-    from ali_plugin.posterior import DiagonalGaussian, Posterior
+    from ali_plugin.nets.distribution import DiagonalGaussian, Posterior
 
 _LAZY = {
     "ALI": "ali_plugin.model",
-    "DiagonalGaussian": "ali_plugin.posterior",
-    "Posterior": "ali_plugin.posterior",
+    "DiagonalGaussian": "ali_plugin.nets.distribution",
+    "Posterior": "ali_plugin.nets.distribution",
 }
 
 __all__ = [

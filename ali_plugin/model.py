@@ -10,11 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ali_plugin import hub, model_folder, state
-from ali_plugin.compose import build_parts, compose, without
-from ali_plugin.config import PARTS, ModelConfig
+from ali_plugin.config.compose import build_parts, compose, without
+from ali_plugin.config.model_config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
-from ali_plugin.posterior import Posterior, as_posterior, noise_like
+from ali_plugin.folder import model_folder
+from ali_plugin.hub import download as hub
+from ali_plugin.nets import state
+from ali_plugin.nets.distribution import Posterior, as_posterior, noise_like
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_registry import Registry, default_registry
@@ -160,7 +162,7 @@ class ALI(nn.Module):
         Raises:
             HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
         """
-        from ali_plugin.publish import push
+        from ali_plugin.hub.publish import push
 
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)

@@ -22,8 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ali_plugin import ALI, ALIError, card
-from ali_plugin.evaluation import record
+from ali_plugin import ALI, ALIError
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.hub import card
 from ali_plugin.training.record import TrainingRecord
 
 SECONDS, GIGABYTES = 20.0, 1.5

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from loader import loader
 
-from ali_plugin.bench import as_json, bench, machine
+from ali_plugin.bench.bench import as_json, bench, machine
 from ali_plugin.support import atomic
 
 BUDGET = 540  # seconds for all of it

@@ -35,9 +35,9 @@ def measure(folder: Path, rounds: int, home: Path) -> dict[str, list[float]]:
     from huggingface_hub import HfApi, snapshot_download
 
     from ali_plugin import ALI
-    from ali_plugin.hub import fetch
-    from ali_plugin.model_folder import FILES
-    from ali_plugin.publish import push
+    from ali_plugin.folder.model_folder import FILES
+    from ali_plugin.hub.download import fetch
+    from ali_plugin.hub.publish import push
 
     def raw_push(repo: str) -> None:
         HfApi().create_repo(repo, exist_ok=True)

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ali_plugin import ALI
-from ali_plugin.bench import machine
+from ali_plugin.bench.bench import machine
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.features import encoder_features, standardise
 from ali_plugin.evaluation.linear import L2SVM

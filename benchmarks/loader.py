@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ali_plugin.bench import machine
+from ali_plugin.bench.bench import machine
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame

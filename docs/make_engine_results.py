@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ali_plugin.bench import rounded
+from ali_plugin.bench.bench import rounded
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "engine-results.md"

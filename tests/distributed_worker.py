@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-import ali_plugin.posterior
+import ali_plugin.nets.distribution
 from ali_plugin import ALI, TrainingDefaults, hookimpl
 from ali_plugin.architectures.triple import Triple
-from ali_plugin.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, conv, leaky_relu, tconv
+from ali_plugin.nets.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, conv, leaky_relu, tconv
 from ali_plugin.training import distributed
 from ali_plugin.training.run import prepare
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, build_registry
@@ -94,7 +94,7 @@ def main(architecture: str, out: Path) -> None:
     registry = build_registry(only=(), plugins=[Plugin(triple(architecture == "batch-norm"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()
-    ali_plugin.posterior.noise_like = lambda tensor, generator=None: noise(*tensor.shape)
+    ali_plugin.nets.distribution.noise_like = lambda tensor, generator=None: noise(*tensor.shape)
     options = {"architecture": "tiny", "steps": 6, "device": "cpu", "log_every": 3}
     with distributed.process_group("cpu"):
         trainer = prepare(options, out, registry=registry)

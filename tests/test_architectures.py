@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from ali_plugin import ALI
-from ali_plugin.describe import LayerLine, describe_architecture
-from ali_plugin.layers import Layer
-from ali_plugin.nets import TableDiscriminator
+from ali_plugin.config.describe import LayerLine, describe_architecture
+from ali_plugin.nets.layers import Layer
+from ali_plugin.nets.table_nets import TableDiscriminator
 from conftest import Ali
 
 Row = tuple[str, int, int, int, bool, float, str, int]
@@ -216,7 +216,7 @@ def test_dropout_takes_elements_not_channels() -> None:
 
 
 def test_maxout_takes_adjacent_filters() -> None:
-    from ali_plugin.layers import Maxout
+    from ali_plugin.nets.layers import Maxout
 
     x = torch.arange(24.0).reshape(1, 6, 2, 2) * torch.tensor([1.0, -1.0]).repeat(3)[None, :, None, None]
     for pieces in (2, 3):

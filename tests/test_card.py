@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
-from ali_plugin import ALI, ALIError, card
+from ali_plugin import ALI, ALIError
 from ali_plugin.errors import CardError
-from ali_plugin.evaluation import record
-from ali_plugin.evaluation.record import Figure
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.hub import card
 from ali_plugin.training.record import TrainingRecord
 from conftest import Ali
 

@@ -15,10 +15,11 @@ from huggingface_hub import ModelCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ali_plugin import ALI, ALIError, card, card_text
+from ali_plugin import ALI, ALIError
 from ali_plugin.errors import CardError
-from ali_plugin.evaluation import record
-from ali_plugin.evaluation.record import Figure
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.hub import card, card_text
 from conftest import Ali
 
 NAMES = ("summary", "pictures", "use", "evaluation", "training", "limits")

@@ -20,7 +20,7 @@ from PIL import Image
 
 import tiny
 from ali_plugin import Dataset, hookimpl
-from ali_plugin.conditions import from_labels
+from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.listing import list_images
 from ali_plugin.datasets.split import DataSplit

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ali_plugin import ALI
-from ali_plugin.config import PARTS
+from ali_plugin.config.model_config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.record import Options

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import tiny
 from ali_plugin import ALI, ALIError, Command, Dataset, Metric, Objective, hookimpl
 from ali_plugin.datasets.split import DataSplit
-from ali_plugin.evaluation import record
-from ali_plugin.evaluation.record import Figure
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.support.strict_json import parse
 from ali_plugin.training.callbacks import Callback as Watcher
 from ali_plugin.training.record import TrainingRecord

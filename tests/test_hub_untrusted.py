@@ -15,7 +15,7 @@ import pytest
 
 from ali_plugin import ALI, ALIError
 from ali_plugin.errors import HubError
-from ali_plugin.hub import split_id
+from ali_plugin.hub.download import split_id
 from conftest import program
 from hub.blobs import git_oid
 from hub.client import Client

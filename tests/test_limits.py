@@ -21,22 +21,24 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import tiny
-from ali_plugin import ALI, ALIError, Encoder, conditions, hookimpl, tasks
-from ali_plugin.compose import compose
-from ali_plugin.config import CONFIG_NAME, ModelConfig
+from ali_plugin import ALI, ALIError, Encoder, hookimpl
+from ali_plugin.config import conditions
+from ali_plugin.config.compose import compose
+from ali_plugin.config.model_config import CONFIG_NAME, ModelConfig
 from ali_plugin.errors import OutOfMemory, WeightsError
-from ali_plugin.evaluation import record
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
-from ali_plugin.evaluation.record import Figure
 from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.record import Options
-from ali_plugin.model_folder import WEIGHTS_NAME
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.folder.model_folder import WEIGHTS_NAME
+from ali_plugin.nets.distribution import DiagonalGaussian, Implicit, noise_like
 from ali_plugin.objectives.ali import ALIGame
-from ali_plugin.posterior import DiagonalGaussian, Implicit, noise_like
 from ali_plugin.support.devices import float32_by_default, seeded
 from ali_plugin.support.limits import MAX_ARGUMENT, MAX_SEED, MAX_SIZE, MAX_STEPS
 from ali_plugin.support.memory import needed
+from ali_plugin.tasks import tasks
 from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.run import prepare
@@ -460,7 +462,7 @@ def test_a_part_that_cannot_be_had(registry: Registry) -> None:
 def test_commands_under_a_limit_of_memory(tmp_path: Path) -> None:
     ALI.from_architecture("fashion").save_pretrained(tmp_path / "m")
     code = (
-        "import resource, sys, torch\nimport ali_plugin.tasks\nfrom ali_cli.main import main\n"
+        "import resource, sys, torch\nimport ali_plugin.tasks.tasks\nfrom ali_cli.main import main\n"
         "used = 1024 * int(next(l for l in open('/proc/self/status') if l.startswith('VmSize')).split()[1])\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20),) * 2)\n"
         "sys.argv = ['ali', 'sample', sys.argv[1], '-n', '500000', '--out', 'x.safetensors']\nmain()"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ali_plugin import ALI, ALIError, DiagonalGaussian
-from ali_plugin.posterior import Implicit
+from ali_plugin.nets.distribution import Implicit
 
 
 @pytest.fixture(scope="module")

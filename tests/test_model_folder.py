@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ali_plugin import ALI, ALIError
-from ali_plugin.model_folder import WEIGHTS_NAME
+from ali_plugin.folder.model_folder import WEIGHTS_NAME
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_saving_replaces_as_a_whole(folder: Path, monkeypatch: pytest.MonkeyPatc
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ali_plugin.weights.save_file", full)
+    monkeypatch.setattr("ali_plugin.folder.weights.save_file", full)
     with pytest.raises(ALIError, match="No space left"):
         ALI.from_architecture("fashion").save_pretrained(folder)
     assert (folder / WEIGHTS_NAME).read_bytes() == before

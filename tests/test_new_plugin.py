@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ali_plugin.errors import FolderError, OptionError
-from ali_plugin.new_plugin import new_plugin
+from ali_plugin.new_plugin.write import new_plugin
 from ali_registry import build_registry
 from environment import FreshEnvironment
 

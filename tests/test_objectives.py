@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
 from ali_plugin import ALI, DiagonalGaussian, Objective
-from ali_plugin.conditions import from_labels
+from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets.fashion_mini import fashion_mini
+from ali_plugin.nets.distribution import Implicit
 from ali_plugin.objectives.game import Batch, Game, Labelled
 from ali_plugin.objectives.vae import VAEGame, kl_from_prior
-from ali_plugin.posterior import Implicit
 from ali_plugin.training.batches import Batches, balanced_subset
 from ali_registry import default_registry
 from conftest import TINY, Ali
@@ -95,7 +95,7 @@ def test_conditional_run(tmp_path: Path, ali: Ali) -> None:
 
 
 def test_z_is_fixed_along_a_row(tmp_path: Path) -> None:
-    from ali_plugin.tasks import sample
+    from ali_plugin.tasks.tasks import sample
 
     model = small(condition_size=10).eval()
     for parameter in model.parameters():

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
 
-from ali_plugin import conditions
-from ali_plugin.compose import compose
-from ali_plugin.datasets import images as door
+from ali_plugin.config import conditions
+from ali_plugin.config.compose import compose
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.images import fit_image, read_image
 from ali_plugin.datasets.listing import list_images
 from ali_plugin.datasets.split import SPLITS, DataSplit, Split
 from ali_plugin.errors import ALIError, DataError, OptionError
+from ali_plugin.pictures import decode as door
+from ali_plugin.pictures.decode import fit_image, read_image
 from ali_plugin.support.budget import Budget
 from conftest import TINY, Ali
 
@@ -523,7 +523,7 @@ def test_endings_are_checked_before_the_work(
 
     for name in ("folder.png", "folder.safetensors"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr("ali_plugin.tasks.load_model", no_work)
+    monkeypatch.setattr("ali_plugin.tasks.tasks.load_model", no_work)
     result = ali(command, trained, "--out", tmp_path / out)
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert ".safetensors" in result.err or "is a folder" in result.err

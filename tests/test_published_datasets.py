@@ -221,7 +221,7 @@ def test_cache_is_used_and_rebuilt_when_the_source_changes(tmp_path: Path, monke
     folder = pictures(tmp_path / "p")
     first = load("image-folder", "train", folder, (1, 8, 8)).data.copy()
     (built,) = caches()
-    monkeypatch.setattr("ali_plugin.datasets.images.read_image", lambda *_: 1 / 0)  # nothing is decoded again
+    monkeypatch.setattr("ali_plugin.pictures.decode.read_image", lambda *_: 1 / 0)  # nothing is decoded again
     assert np.array_equal(load("image-folder", "train", folder, (1, 8, 8)).data, first)
     monkeypatch.undo()
     monkeypatch.setenv("ALI_CACHE", str(tmp_path / "cache"))
@@ -258,7 +258,7 @@ def test_interrupted_cache_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ali_plugin.datasets.images.read_image", interrupt)
+    monkeypatch.setattr("ali_plugin.pictures.decode.read_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load("image-folder", "train", folder, (1, 8, 8))
     assert caches() == set()

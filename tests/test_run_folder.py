@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 import tiny
-from ali_plugin import new_plugin, tasks
 from ali_plugin.errors import FolderError
-from ali_plugin.evaluation import record
-from ali_plugin.evaluation.record import Figure
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.new_plugin import write as new_plugin
 from ali_plugin.support import atomic, locks
+from ali_plugin.tasks import tasks
 from ali_plugin.training import checkpoint, run_folder
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.metrics import Metrics

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 import tiny
-from ali_plugin import ALI, ALIError, Decoder, Discriminator, Encoder, hookimpl, state, weights
-from ali_plugin.compose import compose
-from ali_plugin.model_folder import WEIGHTS_NAME
+from ali_plugin import ALI, ALIError, Decoder, Discriminator, Encoder, hookimpl
+from ali_plugin.config.compose import compose
+from ali_plugin.folder import weights
+from ali_plugin.folder.model_folder import WEIGHTS_NAME
+from ali_plugin.nets import state
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
 from ali_plugin.objectives.gan import PostHocGame
@@ -323,7 +325,8 @@ def test_a_full_disk_is_one_line_of_ours(tmp_path: Path) -> None:
     code = """
 import resource, signal, sys, torch
 from pathlib import Path
-from ali_plugin import weights, ALIError
+from ali_plugin import ALIError
+from ali_plugin.folder import weights
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -34,7 +34,7 @@ QUICK = 15_000_000
 
 
 def size(name: str) -> int:
-    from ali_plugin.describe import describe_architecture
+    from ali_plugin.config.describe import describe_architecture
 
     return sum(line.parameters for line in describe_architecture(name, BUILT_IN))
 

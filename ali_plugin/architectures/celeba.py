@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from ali_plugin.architectures.triple import Triple
-from ali_plugin.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, conv, leaky_relu, tconv
+from ali_plugin.nets.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, conv, leaky_relu, tconv
 from ali_registry import TrainingDefaults
 
 LEAKY = leaky_relu(0.02)

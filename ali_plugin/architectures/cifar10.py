@@ -3,7 +3,7 @@
 from functools import partial
 
 from ali_plugin.architectures.triple import Triple
-from ali_plugin.tables import (
+from ali_plugin.nets.tables import (
     SIGMOID,
     Bias,
     DecoderTable,

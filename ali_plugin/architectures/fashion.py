@@ -3,7 +3,7 @@
 from functools import partial
 
 from ali_plugin.architectures.triple import Triple
-from ali_plugin.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, leaky_relu, linear
+from ali_plugin.nets.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, leaky_relu, linear
 from ali_registry import TrainingDefaults
 
 LEAKY = leaky_relu(0.1)

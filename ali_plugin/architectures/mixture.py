@@ -3,7 +3,7 @@
 from functools import partial
 
 from ali_plugin.architectures.triple import Triple
-from ali_plugin.tables import RELU, DecoderTable, DiscriminatorTable, EncoderTable, linear, maxout
+from ali_plugin.nets.tables import RELU, DecoderTable, DiscriminatorTable, EncoderTable, linear, maxout
 from ali_registry import TrainingDefaults
 
 relu = partial(linear, norm=True, activation=RELU)

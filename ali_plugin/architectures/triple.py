@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable
+from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, TrainingDefaults
 
 

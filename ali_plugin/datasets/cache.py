@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ali_plugin.datasets.images import read_images
 from ali_plugin.errors import DataError, FolderError
+from ali_plugin.pictures.decode import read_images
 from ali_plugin.support import atomic, dry_run, locks
 from ali_plugin.support.progress import track
 from ali_registry.text import printable

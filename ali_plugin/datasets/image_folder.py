@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.images import check_shape
 from ali_plugin.datasets.listing import (
     Listing,
     class_names,
@@ -23,6 +22,7 @@ from ali_plugin.datasets.listing import (
 )
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError
+from ali_plugin.pictures.decode import check_shape
 from ali_plugin.support import dry_run
 
 HELD_OUT_SHARE = 0.1  # half of it for validation, half for test

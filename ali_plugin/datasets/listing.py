@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ali_plugin.datasets.images import KINDS, is_picture, suffixes
 from ali_plugin.errors import DataError
+from ali_plugin.pictures.decode import KINDS, is_picture, suffixes
 from ali_registry.text import printable
 
 SYSTEM = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",

@@ -18,14 +18,17 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
-from ali_plugin import conditions, model_folder, pipeline_folder, state, weights
-from ali_plugin.compose import KINDS, build_parts, origins
-from ali_plugin.conditions import Labels
-from ali_plugin.config import CONFIG_NAME, SCHEMA_VERSION, ModelConfig
+from ali_plugin.config import conditions
+from ali_plugin.config.compose import KINDS, build_parts, origins
+from ali_plugin.config.conditions import Labels
+from ali_plugin.config.model_config import CONFIG_NAME, SCHEMA_VERSION, ModelConfig
 from ali_plugin.diffusers.distribution import LatentDistribution
 from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
+from ali_plugin.folder import model_folder, weights
+from ali_plugin.folder import pipeline_layout as pipeline_folder
 from ali_plugin.model import ALI, pair_logit
+from ali_plugin.nets import state
 from ali_plugin.support import atomic
 from ali_plugin.version import __version__
 from ali_registry import default_registry
@@ -50,7 +53,7 @@ class Component(ModelMixin, Saved):
         name: of the registered part.
         latent_size, data_shape, condition_size: of all parts of the model.
         arguments: None for the part's registered ones.
-        architecture, condition_names, classes, plugins: see ``ali_plugin.config.ModelConfig``.
+        architecture, condition_names, classes, plugins: see ``ali_plugin.config.model_config.ModelConfig``.
     """
 
     kind: ClassVar[str]
@@ -216,7 +219,7 @@ class ALIEncoder(Component):
         """``latent_dist``, a distribution over latents (B, L); a tuple of it without ``return_dict``.
 
         Args:
-            class_labels: of a conditional model, see ``ali_plugin.conditions.of_labels``.
+            class_labels: of a conditional model, see ``ali_plugin.config.conditions.of_labels``.
 
         Raises:
             PartMismatch: x, or what it is conditioned on, is of another shape.

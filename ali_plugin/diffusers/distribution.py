@@ -6,7 +6,7 @@ import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
-from ali_plugin.posterior import Deterministic, Posterior
+from ali_plugin.nets.distribution import Deterministic, Posterior
 
 
 class LatentDistribution(DiagonalGaussianDistribution):

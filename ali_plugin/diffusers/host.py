@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from ali_plugin.errors import MissingExtra
-from ali_plugin.pipeline_folder import LIBRARY
+from ali_plugin.folder.pipeline_layout import LIBRARY
 
 VERSION = (0, 42)  # what is used of it changes from one minor version to the next
 INSTALL = "pip install 'ali-plugin[diffusers]'"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ali_plugin.datasets.images import MODES, fit_image
 from ali_plugin.errors import OptionError, PartMismatch
+from ali_plugin.pictures.decode import MODES, fit_image
 from ali_plugin.training.batches import to_unit
 
 Picture = Image.Image | NDArray[Any] | Tensor

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from ali_plugin import hub
 from ali_plugin.errors import OptionError
+from ali_plugin.hub import download as hub
 
 # Where there is nothing to be chosen: how the host builds nets and reads safetensors files.
 WITHOUT_EFFECT = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap", "use_flashpack", "max_memory",

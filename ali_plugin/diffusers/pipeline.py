@@ -11,13 +11,13 @@ from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from ali_plugin import conditions
-from ali_plugin.conditions import Labels
+from ali_plugin.config import conditions
+from ali_plugin.config.conditions import Labels
 from ali_plugin.diffusers.images import Images, check_output_type, from_tensor, to_tensor
 from ali_plugin.diffusers.storage import StoredPipeline
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.model import lines
-from ali_plugin.posterior import noise_like
+from ali_plugin.nets.distribution import noise_like
 
 Generators = torch.Generator | list[torch.Generator]
 OnStepEnd = Callable[[DiffusionPipeline, int, int, dict[str, Any]], dict[str, Any]]

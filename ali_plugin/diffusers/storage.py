@@ -8,12 +8,14 @@ from typing import Any, Self
 
 from diffusers import DiffusionPipeline
 
-from ali_plugin import hub, model_folder, pipeline_folder
-from ali_plugin.compose import join
-from ali_plugin.config import PARTS, ModelConfig
+from ali_plugin.config.compose import join
+from ali_plugin.config.model_config import PARTS, ModelConfig
 from ali_plugin.diffusers.components import ALIDecoder, ALIDiscriminator, ALIEncoder, Component, Saved, weights_name
 from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
+from ali_plugin.folder import model_folder
+from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.hub import download as hub
 from ali_plugin.model import ALI
 
 COMPONENTS: dict[str, type[Component]] = {
@@ -68,7 +70,7 @@ class StoredPipeline(Saved, DiffusionPipeline):
 
     @classmethod
     def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
-        """Download a model into the cache and return its folder; see ``ali_plugin.hub.fetch``."""
+        """Download a model into the cache and return its folder; see ``ali_plugin.hub.download.fetch``."""
         refuse_unsafe(kwargs)
         return str(hub.fetch(pretrained_model_name, **Hub.of(kwargs).options))
 
@@ -140,7 +142,7 @@ class StoredPipeline(Saved, DiffusionPipeline):
             HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
             OptionError: an option asks for pickles or a variant; a published model has one precision.
         """
-        from ali_plugin.publish import MESSAGE, push
+        from ali_plugin.hub.publish import MESSAGE, push
 
         refuse_unsafe_saving(safe_serialization, {})
         if variant is not None:

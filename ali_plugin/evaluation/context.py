@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.conditions import from_labels
+from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, OptionError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ali_plugin.errors import ALIError
 from ali_plugin.evaluation.context import Context
-from ali_plugin.evaluation.record import MAX_NAME
+from ali_plugin.folder.evaluation_record import MAX_NAME
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_plugin.support.strict_json import short

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from ali_plugin.errors import ALIError, DataError, OptionError, PartMismatch, WeightsError
 from ali_plugin.evaluation.classifier import load_classifier
 from ali_plugin.evaluation.context import Context
-from ali_plugin.evaluation.extras import need
+from ali_plugin.support.extras import need
 from ali_registry.text import printable
 
 INCEPTION = "inception-v3-compat"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ali_plugin import weights
 from ali_plugin.datasets.cache import cache_root
 from ali_plugin.datasets.split import Split
 from ali_plugin.errors import DataError, OptionError, WeightsError
@@ -17,6 +16,7 @@ from ali_plugin.evaluation.classifier import fingerprint
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.extractors import Extractor, load_extractor
 from ali_plugin.evaluation.neighbours import fidelity_and_diversity
+from ali_plugin.folder import weights
 from ali_plugin.support.progress import track
 
 SMALLEST = 100  # samples on a side

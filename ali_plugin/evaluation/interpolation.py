@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.conditions import from_labels
+from ali_plugin.config.conditions import from_labels
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.context import Context
 from ali_plugin.support.progress import track

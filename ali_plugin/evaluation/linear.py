@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.errors import DataError
-from ali_plugin.evaluation.extras import need
 from ali_plugin.evaluation.features import Array
+from ali_plugin.support.extras import need
 from ali_plugin.support.progress import track
 from ali_plugin.training.batches import balanced_subset
 

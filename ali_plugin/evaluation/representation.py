@@ -7,10 +7,10 @@ import torch
 
 from ali_plugin.errors import DataError, OptionError
 from ali_plugin.evaluation.context import Context
-from ali_plugin.evaluation.extras import need
 from ali_plugin.evaluation.features import Array, encoder_features, standardise
 from ali_plugin.evaluation.linear import L2SVM, Labels, probe
 from ali_plugin.evaluation.neighbours import nearest_neighbours
+from ali_plugin.support.extras import need
 
 
 def representation(context: Context) -> dict[str, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ali_plugin import conditions
-from ali_plugin.conditions import from_labels
+from ali_plugin.config import conditions
+from ali_plugin.config.conditions import from_labels
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.classifier import load_classifier
 from ali_plugin.evaluation.context import Context
@@ -17,7 +17,7 @@ from ali_plugin.experiments.images import SIDE, context_of, grid, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
 from ali_plugin.experiments.training import Length, train
 from ali_plugin.support.devices import seeded
-from ali_plugin.tasks import vary_condition
+from ali_plugin.tasks.tasks import vary_condition
 
 QUICK, FULL = 200, 20_000  # steps
 ASKED = 2000  # samples that the classifier judges

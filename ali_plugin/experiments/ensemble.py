@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from ali_plugin import state
-from ali_plugin.config import PARTS
+from ali_plugin.config.model_config import PARTS
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import PartMismatch
 from ali_plugin.model import ALI
-from ali_plugin.nets import TableEncoder
+from ali_plugin.nets import state
+from ali_plugin.nets.table_nets import TableEncoder
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.training.batches import Batches

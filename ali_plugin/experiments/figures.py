@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ali_plugin.evaluation.extras import need
 from ali_plugin.support import atomic
+from ali_plugin.support.extras import need
 
 Points = NDArray[np.float32]
 TITLE_WIDTH = 55  # characters over a grid of pictures

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ali_plugin.errors import OptionError
-from ali_plugin.evaluation.extras import need
 from ali_plugin.experiments import EXPERIMENTS
 from ali_plugin.experiments.record import Options, Result, begun, write
+from ali_plugin.support.extras import need
 
 
 def run(name: str, options: Options) -> dict[str, Any]:

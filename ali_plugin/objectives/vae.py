@@ -9,8 +9,8 @@ from torch.nn.functional import binary_cross_entropy
 
 from ali_plugin.errors import PartMismatch
 from ali_plugin.model import ALI
+from ali_plugin.nets.distribution import DiagonalGaussian, Posterior
 from ali_plugin.objectives.game import Batch, Game, parameters
-from ali_plugin.posterior import DiagonalGaussian, Posterior
 
 
 class VAEGame(Game):

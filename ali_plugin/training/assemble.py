@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ali_plugin.compose import compose
-from ali_plugin.config import PARTS
+from ali_plugin.config.compose import compose
+from ali_plugin.config.model_config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, OptionError, PartMismatch

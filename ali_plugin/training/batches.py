@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.conditions import from_labels, refuse_outside
+from ali_plugin.config.conditions import from_labels, refuse_outside
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled

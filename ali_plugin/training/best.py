@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ali_plugin import conditions, model_folder
+from ali_plugin.config import conditions
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import ConfigError, FolderError
+from ali_plugin.folder import model_folder
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_object
 from ali_plugin.training.batches import to_unit

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ali_plugin import state as of_nets
-from ali_plugin import weights
 from ali_plugin.errors import ConfigError, FolderError, WeightsError
+from ali_plugin.folder import weights
+from ali_plugin.nets import state as of_nets
 from ali_plugin.support import atomic
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import read_object

@@ -10,8 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ali_plugin import state, weights
 from ali_plugin.errors import WeightsError
+from ali_plugin.folder import weights
+from ali_plugin.nets import state
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import short
 from ali_plugin.training.step import TrainingStep

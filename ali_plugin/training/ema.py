@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ali_plugin import state
 from ali_plugin.model import ALI
+from ali_plugin.nets import state
 
 
 class AveragedWeights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ali_plugin.conditions import from_labels
+from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
 from ali_plugin.training.batches import to_unit

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin import conditions
+from ali_plugin.config import conditions
 from ali_plugin.datasets.split import DataSplit
+from ali_plugin.folder.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.model import ALI
-from ali_plugin.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
-from ali_plugin.pictures import save_picture, side_by_side
-from ali_plugin.tasks import vary_condition
+from ali_plugin.pictures.grid import save_picture, side_by_side
+from ali_plugin.tasks.tasks import vary_condition
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run_folder import SAMPLES, refuse_overwriting

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ali_plugin.errors import ConfigError
-from ali_plugin.model_folder import TRAINING_NAME
+from ali_plugin.folder.model_folder import TRAINING_NAME
 from ali_plugin.support import atomic
 from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.strict_json import is_integer, is_number, read_object, short
@@ -77,7 +77,7 @@ class RecordKeeper(Callback):
     """Writes training.json and the card when a run ends, after the pictures that the card shows."""
 
     def on_end(self, trainer: Trainer) -> None:
-        from ali_plugin import card
+        from ali_plugin.hub import card
 
         atomic.write(trainer.out / TRAINING_NAME, json.dumps(asdict(record(trainer)), indent=2) + "\n")
         card.write(trainer.out, registry=trainer.registry)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ali_plugin import model_folder
 from ali_plugin.errors import FolderError
+from ali_plugin.folder import model_folder
 from ali_plugin.support import atomic, locks
 from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TRAIN_CONFIG_NAME

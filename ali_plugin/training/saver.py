@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ali_plugin import model_folder
 from ali_plugin.errors import FolderError
+from ali_plugin.folder import model_folder
 from ali_plugin.training import checkpoint
 
 if TYPE_CHECKING:

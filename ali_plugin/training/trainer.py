@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin import state
 from ali_plugin.errors import CallbackFailed, ConfigError, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
+from ali_plugin.nets import state
 from ali_plugin.objectives.game import Game
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import (

@@ -15,8 +15,8 @@ from ali_cli.settings import condition_option, data_options, device_option
 from ali_cli.terminal import note
 
 if TYPE_CHECKING:
-    from ali_plugin.inputs import Inputs
     from ali_plugin.model import ALI
+    from ali_plugin.tasks.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Given:
         Args:
             whole: all samples of a dataset whose samples are files.
         """
-        from ali_plugin.inputs import load_inputs
-        from ali_plugin.tasks import load_model
+        from ali_plugin.tasks.inputs import load_inputs
+        from ali_plugin.tasks.tasks import load_model
 
         model = load_model(self.model, self.device)
         inputs = load_inputs(model, self.model, self.images, self.dataset, self.data_dir, limit, self.condition, whole)

@@ -39,7 +39,7 @@ def command(
     """Measure the training step against the textbook alternating step, with the work counted."""
     import json
 
-    from ali_plugin import bench
+    from ali_plugin.bench import bench
     from ali_plugin.support import atomic
     from ali_plugin.support.devices import resolve_device
 

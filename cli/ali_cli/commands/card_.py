@@ -23,10 +23,10 @@ def command(model: str, write: bool, license: str | None, as_json: bool) -> None
 
     What a person has written between the marked sections stays, and so do metadata that were added.
     """
-    from ali_plugin import card
     from ali_plugin.errors import OptionError
-    from ali_plugin.hub import locate
-    from ali_plugin.model_folder import CARD_NAME
+    from ali_plugin.folder.model_folder import CARD_NAME
+    from ali_plugin.hub import card
+    from ali_plugin.hub.download import locate
 
     folder = locate(model)
     if write and not Path(model).is_dir():

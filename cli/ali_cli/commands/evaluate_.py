@@ -51,11 +51,11 @@ def command(
 
     The figures are kept in evaluation.json in MODEL's folder, from where its card takes them.
     """
-    from ali_plugin.evaluation import record
     from ali_plugin.evaluation.context import Context
     from ali_plugin.evaluation.evaluate import evaluate
-    from ali_plugin.inputs import dataset_of
-    from ali_plugin.tasks import load_model
+    from ali_plugin.folder import evaluation_record as record
+    from ali_plugin.tasks.inputs import dataset_of
+    from ali_plugin.tasks.tasks import load_model
 
     hide_progress_if_quiet()
     if Path(model).is_dir():

@@ -20,7 +20,7 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
 
     It registers an architecture and a dataset called NAME, and its tests pass as they are.
     """
-    from ali_plugin.new_plugin import new_plugin
+    from ali_plugin.new_plugin.write import new_plugin
 
     folder, written = new_plugin(name, out)
     if as_json:

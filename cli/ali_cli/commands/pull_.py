@@ -22,7 +22,7 @@ def command(repo: str, revision: str | None, out: Path, as_json: bool) -> None:
 
     Nothing but the model's own files is taken. The other commands take REPO directly, too.
     """
-    from ali_plugin.hub import pull
+    from ali_plugin.hub.download import pull
 
     files = pull(repo, out, revision=revision)
     if as_json:

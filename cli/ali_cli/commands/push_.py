@@ -47,9 +47,9 @@ def command(
     """
     from pathlib import Path
 
-    from ali_plugin.hub import locate
-    from ali_plugin.layouts import in_layout
-    from ali_plugin.publish import plan, push
+    from ali_plugin.hub.download import locate
+    from ali_plugin.hub.publish import plan, push
+    from ali_plugin.tasks.layouts import in_layout
 
     source = locate(model)
     with in_layout(source, layout) as folder:

@@ -34,7 +34,7 @@ def command(
 
     A conditional model gives each z a row and each condition a column.
     """
-    from ali_plugin.tasks import load_model, sample, write_pictures
+    from ali_plugin.tasks.tasks import load_model, sample, write_pictures
 
     images, columns = sample(load_model(model, device), count, seed, conditions)
     write_pictures(images, out, columns)

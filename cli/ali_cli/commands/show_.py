@@ -39,7 +39,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _show_architecture(entry: Entry, as_json: bool) -> None:
-    from ali_plugin.describe import describe_architecture
+    from ali_plugin.config.describe import describe_architecture
 
     record = entry.record
     assert isinstance(record, Architecture)

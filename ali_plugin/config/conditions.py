@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ali_plugin.config import ModelConfig
+from ali_plugin.config.model_config import ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
 
 Labels = int | str | Sequence[int | str] | Tensor

@@ -102,7 +102,7 @@ def _row(operation: Operation, maps: int | None, kernel: int, stride: int, colum
 
 @dataclass(frozen=True)
 class EncoderTable:
-    """Builds an encoder from rows; see ``ali_plugin.nets.TableEncoder``."""
+    """Builds an encoder from rows; see ``ali_plugin.nets.table_nets.TableEncoder``."""
 
     rows: tuple[Row, ...]
     noise: int = 0
@@ -110,33 +110,33 @@ class EncoderTable:
     posterior: Literal["gaussian", "deterministic", "implicit"] = "gaussian"
 
     def __call__(self, **arguments: Any) -> Any:
-        from ali_plugin.nets import TableEncoder
+        from ali_plugin.nets.table_nets import TableEncoder
 
         return TableEncoder(self, **arguments)
 
 
 @dataclass(frozen=True)
 class DecoderTable:
-    """Builds a decoder from rows; see ``ali_plugin.nets.TableDecoder``."""
+    """Builds a decoder from rows; see ``ali_plugin.nets.table_nets.TableDecoder``."""
 
     rows: tuple[Row, ...]
     likelihood: Literal["deterministic", "gaussian"] = "deterministic"
 
     def __call__(self, **arguments: Any) -> Any:
-        from ali_plugin.nets import TableDecoder
+        from ali_plugin.nets.table_nets import TableDecoder
 
         return TableDecoder(self, **arguments)
 
 
 @dataclass(frozen=True)
 class DiscriminatorTable:
-    """Builds a discriminator from the rows of D(x), D(z) and D(x, z); ``ali_plugin.nets.TableDiscriminator``."""
+    """Builds a discriminator from the rows of D(x), D(z) and D(x, z); ``ali_plugin.nets.table_nets.TableDiscriminator``."""
 
     x_rows: tuple[Row, ...]
     z_rows: tuple[Row, ...]
     joint_rows: tuple[Row, ...]
 
     def __call__(self, **arguments: Any) -> Any:
-        from ali_plugin.nets import TableDiscriminator
+        from ali_plugin.nets.table_nets import TableDiscriminator
 
         return TableDiscriminator(self, **arguments)

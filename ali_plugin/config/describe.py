@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from ali_plugin.compose import build_parts, compose
-from ali_plugin.config import ModelConfig
-from ali_plugin.layers import Layer
-from ali_plugin.posterior import as_posterior
+from ali_plugin.config.compose import build_parts, compose
+from ali_plugin.config.model_config import ModelConfig
+from ali_plugin.nets.distribution import as_posterior
+from ali_plugin.nets.layers import Layer
 from ali_registry import Registry, default_registry
 
 

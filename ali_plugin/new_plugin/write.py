@@ -44,7 +44,7 @@ def new_plugin(name: str, out: Path | None = None, registry: Registry | None = N
     values = {"name": name, "distribution": distribution, "package": package, "library_version": __version__}
     written = []
     with atomic.making(out) as temporary:
-        for parts, template in _templates(files("ali_plugin") / "templates" / "new_plugin"):
+        for parts, template in _templates(files("ali_plugin") / "new_plugin" / "template"):
             path = "/".join(parts).replace("__package__", package).removesuffix(".j2")
             atomic.write(temporary / path, engine.from_string(template.read_text(encoding="utf-8")).render(values))
             written.append(path)

@@ -10,15 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin import card, conditions, hub, layouts, model_folder, weights
+from ali_plugin.config import conditions
 from ali_plugin.errors import OptionError
-from ali_plugin.inputs import Inputs
+from ali_plugin.folder import model_folder, weights
+from ali_plugin.hub import card
+from ali_plugin.hub import download as hub
 from ali_plugin.model import ALI
-from ali_plugin.pictures import save_picture
+from ali_plugin.pictures.grid import save_picture
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import resolve_device, seeded
 from ali_plugin.support.limits import MAX_DRAWN_ELEMENTS
 from ali_plugin.support.memory import needed
+from ali_plugin.tasks import layouts
+from ali_plugin.tasks.inputs import Inputs
 from ali_plugin.training.batches import to_unit
 
 CHUNK = 250

@@ -9,12 +9,13 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import ModelInfo
 
-from ali_plugin import card, model_folder
 from ali_plugin.errors import ALIError, HubError
-from ali_plugin.hub import LIBRARY, download, split_id
-from ali_plugin.hub_errors import address, talking
-from ali_plugin.hub_guard import COMMIT, SILENCE
-from ali_plugin.model_folder import CARD_NAME, FILES
+from ali_plugin.folder import model_folder
+from ali_plugin.folder.model_folder import CARD_NAME, FILES
+from ali_plugin.hub import card
+from ali_plugin.hub.download import LIBRARY, download, split_id
+from ali_plugin.hub.errors import address, talking
+from ali_plugin.hub.guard import COMMIT, SILENCE
 from ali_plugin.support import atomic, locks
 from ali_plugin.support.strict_json import read_text, short
 from ali_plugin.version import __version__

@@ -21,8 +21,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ali_plugin import hub_guard
 from ali_plugin.errors import ALIError, HubError
+from ali_plugin.hub import guard as hub_guard
 from ali_registry.text import as_text, printable
 
 TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}")

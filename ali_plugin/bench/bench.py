@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ali_plugin.bench.textbook import TextbookStep
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
@@ -24,7 +25,6 @@ from ali_plugin.support.devices import keep_freed_memory
 from ali_plugin.support.processes import python_module
 from ali_plugin.training.config import Precision, TrainConfig
 from ali_plugin.training.step import TrainingStep
-from ali_plugin.training.textbook import TextbookStep
 from ali_plugin.version import __version__
 from ali_registry import Architecture, default_registry
 
@@ -216,7 +216,7 @@ def _name(device: torch.device) -> str:
 
 def _peak_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
     """Peak of a fresh process that runs some steps of one kind, above what it has after importing."""
-    command = python_module("ali_plugin.bench", architecture, str(size), str(device), kind)
+    command = python_module("ali_plugin.bench.bench", architecture, str(size), str(device), kind)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout)
 

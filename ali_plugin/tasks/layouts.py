@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ali_plugin import model_folder, pipeline_folder
+from ali_plugin.folder import model_folder
+from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder.model_folder import COMPANIONS
 from ali_plugin.model import ALI
-from ali_plugin.model_folder import COMPANIONS
 from ali_registry import Registry
 
 

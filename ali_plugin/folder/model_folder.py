@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ali_plugin import pipeline_folder, state, weights
-from ali_plugin.compose import build_parts
-from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
+from ali_plugin.config.compose import build_parts
+from ali_plugin.config.model_config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import FolderError, OptionError
+from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder import weights
+from ali_plugin.nets import state
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed

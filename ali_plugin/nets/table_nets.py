@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ali_plugin.errors import PartMismatch
-from ali_plugin.layers import Layer
-from ali_plugin.posterior import DiagonalGaussian, Implicit, Posterior
-from ali_plugin.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
+from ali_plugin.nets.distribution import DiagonalGaussian, Implicit, Posterior
+from ali_plugin.nets.layers import Layer
+from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
 
 Kinds = Tensor | tuple[Tensor, ...]  # samples, or several kinds of them that are to be taken as one batch
 CLIP = 1e-7  # of the mean before its log-odds are taken (paper.md section 3)

@@ -11,11 +11,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from ali_plugin import card_text, model_folder, pipeline_folder
-from ali_plugin.config import ModelConfig
-from ali_plugin.evaluation import record
-from ali_plugin.evaluation.record import Figure
-from ali_plugin.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
+from ali_plugin.config.model_config import ModelConfig
+from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder import model_folder
+from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.folder.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
+from ali_plugin.hub import card_text
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_text
 from ali_plugin.training.record import TrainingRecord
@@ -174,7 +176,7 @@ def _sections(
 
 def _template() -> Any:
     """The template of a checkout, else of the installed package."""
-    checkout = Path(__file__).resolve().parents[1] / "model_cards" / TEMPLATE
+    checkout = Path(__file__).resolve().parents[2] / "model_cards" / TEMPLATE
     source = checkout if checkout.is_file() else files("ali_plugin_model_cards") / TEMPLATE
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ali_plugin.errors import PartMismatch
-from ali_plugin.tables import Activation, Row
+from ali_plugin.nets.tables import Activation, Row
 
 BATCH_NORM_MOMENTUM = 0.05  # population = 0.95 old + 0.05 batch, in PyTorch's sense (paper.md section 3)
 BATCH_NORM_EPSILON = 1e-4

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ali_plugin.errors import ConfigError
-from ali_plugin.model_folder import EVALUATION_NAME
+from ali_plugin.folder.model_folder import EVALUATION_NAME
 from ali_plugin.support import atomic, locks
 from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.strict_json import MAX_BYTES, is_integer, is_number, parse, read_text, short

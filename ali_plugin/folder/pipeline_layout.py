@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ali_plugin.compose import join, without
-from ali_plugin.config import CONFIG_NAME, PARTS, ModelConfig
+from ali_plugin.config.compose import join, without
+from ali_plugin.config.model_config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import ConfigError
 from ali_plugin.support.strict_json import read_object, short
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ali_plugin.errors import ALIError
-from ali_plugin.hub_guard import DIGEST, File
+from ali_plugin.hub.guard import DIGEST, File
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_object
 

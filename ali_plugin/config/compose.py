@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ali_plugin.config import PARTS, ModelConfig, PartConfig, PluginVersion, clean_names, is_name
+from ali_plugin.config.model_config import PARTS, ModelConfig, PartConfig, PluginVersion, clean_names, is_name
 from ali_plugin.errors import ConfigError, PartMismatch
 from ali_plugin.support.building import bounded
 from ali_plugin.support.memory import shortage_of
