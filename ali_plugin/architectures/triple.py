@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable
+from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable, NetTable
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, TrainingDefaults
 
 
@@ -40,32 +41,32 @@ class Triple:
             "conditional": True,
             "arguments": {"init_std": self.init_std},
         }
-        yield Encoder(name=self.name, summary=f"q(z|x) of {self.name}", build=self.encoder, **common)
-        yield Decoder(name=self.name, summary=f"p(x|z) of {self.name}", build=self.decoder, **common)
+        yield Encoder(name=self.name, summary=f"q(z|x) of {self.name}", build=builder(self.encoder), **common)
+        yield Decoder(name=self.name, summary=f"p(x|z) of {self.name}", build=builder(self.decoder), **common)
         yield Discriminator(
             name=self.name,
             summary=f"D(x, z) of {self.name}",
-            build=self.discriminator,
+            build=builder(self.discriminator),
             multiclass=True,
             **common,
         )
         yield Encoder(
             name=f"{self.name}-deterministic",
             summary=f"z = G_z(x) with the layers of {self.name} (BiGAN)",
-            build=replace(self.encoder, posterior="deterministic", noise=0),
+            build=builder(replace(self.encoder, posterior="deterministic", noise=0)),
             **common,
         )
         if self.encoder.posterior != "gaussian":
             yield Encoder(
                 name=f"{self.name}-gaussian",
                 summary=f"z = mu(x) + sigma(x) eps with the layers of {self.name}",
-                build=replace(self.encoder, posterior="gaussian", noise=0),
+                build=builder(replace(self.encoder, posterior="gaussian", noise=0)),
                 **common,
             )
         yield Decoder(
             name=f"{self.name}-gaussian",
             summary=f"p(x|z) = N(G_x(z), sigma^2) with the layers of {self.name}",
-            build=replace(self.decoder, likelihood="gaussian"),
+            build=builder(replace(self.decoder, likelihood="gaussian")),
             **common,
         )
 
@@ -82,3 +83,14 @@ class Triple:
             training=self.training,
             reference=self.reference,
         )
+
+
+def builder(table: NetTable) -> Callable[..., Any]:
+    """What builds the net of a table; torch is imported when it is called, not when names are listed."""
+    return partial(_build, table)
+
+
+def _build(table: NetTable, **arguments: Any) -> Any:
+    from ali_plugin.nets.table_nets import build
+
+    return build(table, **arguments)

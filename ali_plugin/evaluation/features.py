@@ -15,6 +15,7 @@ from ali_plugin.datasets.split import Split
 from ali_plugin.errors import PartMismatch
 from ali_plugin.evaluation.context import Context
 from ali_plugin.model import ALI
+from ali_plugin.nets.protocol import offers
 from ali_plugin.support.progress import track
 
 LAYERS = 3
@@ -28,8 +29,8 @@ def hidden_layers(model: ALI) -> list[nn.Module]:
     Raises:
         PartMismatch: the encoder has no ``hidden``, an ``nn.Sequential`` with one module a layer.
     """
-    hidden = getattr(model.part("encoder"), "hidden", None)
-    if not isinstance(hidden, nn.Sequential) or not len(hidden):
+    hidden = offers(model.part("encoder")).hidden
+    if not hidden:
         name = model.config.encoder.name if model.config.encoder else "?"
         raise PartMismatch(f"encoder {name!r} does not say which its hidden layers are (an nn.Sequential 'hidden')")
     return list(hidden)[-LAYERS:]

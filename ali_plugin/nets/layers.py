@@ -13,6 +13,7 @@ from ali_plugin.nets.tables import Activation, Row
 
 BATCH_NORM_MOMENTUM = 0.05  # population = 0.95 old + 0.05 batch, in PyTorch's sense (paper.md section 3)
 BATCH_NORM_EPSILON = 1e-4
+Kinds = Tensor | tuple[Tensor, ...]  # samples, or several kinds of them that are to be taken as one batch
 LEVELS = 1 << 16  # to which a dropout probability is rounded
 
 
@@ -163,6 +164,18 @@ class Layer(nn.Sequential):
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
+
+    def forward(self, x: Kinds) -> Tensor:
+        """The output (B, *shape_out); of several kinds of samples, their outputs concatenated.
+
+        Kinds meet after the operation, before a batch norm, so that each one's gradient is its own work.
+        """
+        kinds = (x,) if isinstance(x, Tensor) else x
+        for name, layer in self.named_children():
+            kinds = tuple(layer(kind) for kind in kinds)
+            if name == "operation" and len(kinds) > 1:
+                kinds = (torch.cat(kinds),)
+        return kinds[0]
 
     @staticmethod
     def _operation(row: Row, maps_in: int, filters: int) -> nn.Module:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ali_plugin.errors import PartMismatch
 from ali_plugin.nets.distribution import DiagonalGaussian, Implicit, Posterior
-from ali_plugin.nets.layers import Layer
-from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable, Table
+from ali_plugin.nets.layers import Kinds, Layer
+from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable, NetTable, Table
 
-Kinds = Tensor | tuple[Tensor, ...]  # samples, or several kinds of them that are to be taken as one batch
 CLIP = 1e-7  # of the mean before its log-odds are taken (paper.md section 3)
 
 
@@ -32,21 +30,21 @@ def shape_out(layers: nn.Sequential, shape: tuple[int, ...]) -> tuple[int, ...]:
     return cast(Layer, layers[-1]).shape_out if len(layers) else shape
 
 
-def joined(layers: nn.Sequential, kinds: Sequence[Tensor]) -> Tensor:
+def joined(layers: nn.Sequential, kinds: tuple[Tensor, ...]) -> Tensor:
     """A stack's output on kinds of samples, concatenated: layers(torch.cat(kinds)).
 
     Samples do not meet before the first batch norm. Up to there every kind passes alone, so that a gradient
     which only one kind's input asks for costs the work of that kind. Where there is no batch norm, all kinds'
     gradients are asked for in one backward, except that of the first operation's input.
     """
-    named = [pair for layer in layers for pair in layer.named_children()]
-    names, modules = [name for name, _ in named], [module for _, module in named]
-    apart = names.index("norm") if "norm" in names else names.index("operation") + 1 if names else 0
-    for module in modules[:apart]:
-        kinds = [module(kind) for kind in kinds]
-    together = torch.cat(list(kinds))
-    for module in modules[apart:]:
-        together = module(together)
+    if not len(layers):
+        return torch.cat(kinds)
+    meeting = next((i for i, layer in enumerate(layers) if cast(Layer, layer).row.norm), 0)
+    for layer in layers[:meeting]:
+        kinds = tuple(layer(kind) for kind in kinds)
+    together = cast(Tensor, layers[meeting](kinds))
+    for layer in layers[meeting + 1 :]:
+        together = layer(together)
     return together
 
 
@@ -239,4 +237,19 @@ class TableDiscriminator(TableNet):
     def _pass(layers: nn.Sequential, shape: tuple[int, ...], inputs: Kinds) -> Tensor:
         if isinstance(inputs, Tensor):
             return cast(Tensor, layers(inputs.reshape(len(inputs), *shape)))
-        return joined(layers, [kind.reshape(len(kind), *shape) for kind in inputs])
+        return joined(layers, tuple(kind.reshape(len(kind), *shape) for kind in inputs))
+
+
+def build(table: NetTable, **arguments: Any) -> TableNet:
+    """The net of a table.
+
+    Raises:
+        PartMismatch: the rows do not fit the data, the latent, or each other.
+    """
+    match table:
+        case EncoderTable():
+            return TableEncoder(table, **arguments)
+        case DecoderTable():
+            return TableDecoder(table, **arguments)
+        case DiscriminatorTable():
+            return TableDiscriminator(table, **arguments)

@@ -102,41 +102,29 @@ def _row(operation: Operation, maps: int | None, kernel: int, stride: int, colum
 
 @dataclass(frozen=True)
 class EncoderTable:
-    """Builds an encoder from rows; see ``ali_plugin.nets.table_nets.TableEncoder``."""
+    """The rows of an encoder; ``ali_plugin.nets.table_nets`` builds it."""
 
     rows: tuple[Row, ...]
     noise: int = 0
     """Size of the noise that is concatenated to x (the mixture's encoder); 0 for mu and log sigma."""
     posterior: Literal["gaussian", "deterministic", "implicit"] = "gaussian"
 
-    def __call__(self, **arguments: Any) -> Any:
-        from ali_plugin.nets.table_nets import TableEncoder
-
-        return TableEncoder(self, **arguments)
-
 
 @dataclass(frozen=True)
 class DecoderTable:
-    """Builds a decoder from rows; see ``ali_plugin.nets.table_nets.TableDecoder``."""
+    """The rows of a decoder."""
 
     rows: tuple[Row, ...]
     likelihood: Literal["deterministic", "gaussian"] = "deterministic"
 
-    def __call__(self, **arguments: Any) -> Any:
-        from ali_plugin.nets.table_nets import TableDecoder
-
-        return TableDecoder(self, **arguments)
-
 
 @dataclass(frozen=True)
 class DiscriminatorTable:
-    """Builds a discriminator from the rows of D(x), D(z) and D(x, z); ``ali_plugin.nets.table_nets.TableDiscriminator``."""
+    """The rows of D(x), D(z) and D(x, z)."""
 
     x_rows: tuple[Row, ...]
     z_rows: tuple[Row, ...]
     joint_rows: tuple[Row, ...]
 
-    def __call__(self, **arguments: Any) -> Any:
-        from ali_plugin.nets.table_nets import TableDiscriminator
 
-        return TableDiscriminator(self, **arguments)
+NetTable = EncoderTable | DecoderTable | DiscriminatorTable

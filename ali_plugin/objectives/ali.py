@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ali_plugin.model import ALI, pair_logit
+from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.game import Batch, Game, parameters
 
 SMALLEST_WEIGHT = 1e-12  # of a sample in D's backward: its gradient is negligible, the ratio stays finite
@@ -23,8 +24,8 @@ class ALIGame(Game):
         super().__init__(model)
         self.encoder, self.decoder = model.part("encoder"), model.part("decoder")
         self.discriminator = model.part("discriminator")
-        # A net that does not say otherwise may couple the batch, which the general form allows.
-        self.couples_batch = bool(getattr(self.discriminator, "couples_batch", True))
+        self.offers = offers(self.discriminator)
+        self.couples_batch = self.offers.couples_batch
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {
@@ -44,7 +45,7 @@ class ALIGame(Game):
 
         # One pass of D over the concatenated pairs: its batch norm sees both kinds together.
         both = None if condition is None else torch.cat([condition, condition])
-        if getattr(self.discriminator, "takes_kinds", False):
+        if self.offers.takes_kinds:
             outputs = self.discriminator((batch.x, x_leaf), (z_leaf, z), both)
         else:
             outputs = model.class_logits(torch.cat([batch.x, x_leaf]), torch.cat([z_leaf, z]), both)

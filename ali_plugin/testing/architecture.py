@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ali_plugin.model import ALI
+from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
 from ali_plugin.training.config import configure
@@ -88,7 +89,7 @@ def independence(name: str, registry: Registry) -> None:
     The gradient of one pair's logits with respect to the other pairs is zero in training mode.
     """
     model = _build(name, registry).train()
-    if getattr(model.part("discriminator"), "couples_batch", True):
+    if offers(model.part("discriminator")).couples_batch:
         return
     batch = _batch(model, 4)
     x, z = batch.x.clone().requires_grad_(), model.prior(4).requires_grad_()

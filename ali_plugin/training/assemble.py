@@ -13,6 +13,7 @@ from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
+from ali_plugin.nets.protocol import offers
 from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TrainConfig
 from ali_registry import Architecture, Objective, Registry
@@ -71,7 +72,7 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
 
 def initialise_output(model: ALI, split: DataSplit) -> None:
     """Give the decoder the data's mean, if it can start from it (paper.md section 3)."""
-    initialise = getattr(model.part("decoder"), "initialise_output", None)
-    if callable(initialise):
+    initialise = offers(model.part("decoder")).initialise_output
+    if initialise is not None:
         first = to_unit(torch.from_numpy(split.data[:MEAN_OVER].copy()))
         initialise(first.mean(0).to(next(model.parameters()).device))
