@@ -50,12 +50,13 @@ class Triple:
             multiclass=True,
             **common,
         )
-        yield Encoder(
-            name=f"{self.name}-deterministic",
-            summary=f"z = G_z(x) with the layers of {self.name} (BiGAN)",
-            build=builder(replace(self.encoder, posterior="deterministic", noise=0)),
-            **common,
-        )
+        if self.encoder.posterior != "deterministic":
+            yield Encoder(
+                name=f"{self.name}-deterministic",
+                summary=f"z = G_z(x) with the layers of {self.name} (BiGAN)",
+                build=builder(replace(self.encoder, posterior="deterministic", noise=0)),
+                **common,
+            )
         if self.encoder.posterior != "gaussian":
             yield Encoder(
                 name=f"{self.name}-gaussian",

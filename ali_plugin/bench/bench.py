@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,11 +247,6 @@ def _peak_resident() -> int:
 def rounded(rate: float) -> str:
     """A rate to three digits, and never with an exponent."""
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-
-
-def as_json(result: BenchResult) -> dict[str, Any]:
-    """The result for a file."""
-    return asdict(result)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from ali_plugin.errors import OptionError
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
 from ali_plugin.experiments import published
-from ali_plugin.experiments.ensemble import Member
 from ali_plugin.experiments.figures import plots, save, scatter
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
-from ali_plugin.experiments.study import random_members, study, study_row
+from ali_plugin.experiments.study import Member, random_members, study, study_row
 from ali_plugin.experiments.training import Length, Trained, train
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.gan import GANGame

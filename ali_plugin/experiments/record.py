@@ -97,11 +97,6 @@ class Result:
     settings: Mapping[str, Any]
     notes: Sequence[str] = ()
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the figures of any row, in order."""
-        return list(dict.fromkeys(name for row in self.rows for name in row.figures))
-
 
 @contextmanager
 def begun(experiment: str, options: Options) -> Iterator[None]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from typing import cast
 
 import numpy as np
 import torch
 
+from ali_plugin.config.model_config import PARTS
 from ali_plugin.datasets import load_split
 from ali_plugin.errors import ConfigError
 from ali_plugin.evaluation.modes import PAPER_SAMPLES, mode_counts
-from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.record import RUNS, Options, Row
 from ali_plugin.model import ALI
 from ali_plugin.objectives.game import Game
@@ -24,9 +26,26 @@ from ali_plugin.support.devices import resolve_device, seeded
 from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.progress import track
 from ali_plugin.support.strict_json import is_number, read_object
+from ali_plugin.training.batches import Batches
+from ali_plugin.training.config import TrainConfig
+from ali_plugin.training.step import TrainingStep, remaining_rate
 
 FIGURES = ("modes", "high_quality", "reverse_kl", "modes_by_responsibility")
 WITH_DEVIATION = ("modes", "modes_by_responsibility")  # as published
+
+
+@dataclass(frozen=True)
+class Member:
+    """The settings of one run."""
+
+    seed: int
+    lr: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    init_std: float = 0.02
+    lr_discriminator: float | None = None
+    lr_decay: bool = False
+    ema: float | None = None
 
 
 def random_members(count: int, seed: int) -> list[Member]:
@@ -58,10 +77,7 @@ def study(
         if not _are_figures(kept.get("found"), len(members)):
             raise ConfigError(f"{saved} holds no figures of {len(members)} runs; remove it to have them made again")
         return cast(list[dict[str, float]], kept["found"])
-    found = []
-    for member, model in zip(members, _trained(game, members, steps, options), strict=True):
-        samples = model.sample(PAPER_SAMPLES, generator=seeded(options.seed))
-        found.append({**asdict(member), **mode_counts(samples)})
+    found = _side_by_side(game, members, steps, options)
     atomic.write(saved, json.dumps({"asked": asked, "found": found}, indent=2) + "\n")
     return found
 
@@ -84,26 +100,37 @@ def study_row(name: str, found: Sequence[Mapping[str, float]]) -> Row:
     return Row(name, figures)
 
 
-def _trained(game: Callable[[ALI], Game], members: Sequence[Member], steps: int, options: Options) -> list[ALI]:
-    """The members' models: one ensemble on a GPU, on a CPU one for each core.
+def _run(game: Callable[[ALI], Game], steps: int, seed: int, device: str, member: Member) -> dict[str, float]:
+    """Train one member from its seed and count the modes of its samples.
 
-    Matrix products as small as these gain little from a second core: four runs on two cores take 80 ms a step as one
-    ensemble, 50 ms as two.
+    Args:
+        seed: of the samples, the same for every member.
     """
-    split = load_split("mixture", "train", data_dir=None, data_shape=(2,), registry=options.registry)
-    device = resolve_device(options.device)
-    cores = torch.get_num_threads()
-    count = min(cores, len(members)) if device.type == "cpu" else 1
-    ensembles = [
-        EnsembleTraining(
-            "mixture", game, members[i::count], split, total_steps=steps, device=device, registry=options.registry
-        )
-        for i in range(count)
-    ]
-    try:
-        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(cores // count, 1),)) as pool:
-            for _ in track(range(steps), f"training {len(members)} runs", steps):
-                list(pool.map(EnsembleTraining.step, ensembles))
-    finally:
-        torch.set_num_threads(cores)
-    return [ensembles[i % count].run(i // count) for i in range(len(members))]
+    split = load_split("mixture", "train", data_dir=None, data_shape=(2,))
+    place = resolve_device(device)
+    settings = {name: value for name, value in asdict(member).items() if name != "init_std"}
+    config = TrainConfig(architecture="mixture", dataset="mixture", steps=steps, device=device, **settings)
+    torch.manual_seed(member.seed)
+    with place:
+        arguments = {kind: {"init_std": member.init_std} for kind in PARTS}
+        model = ALI.from_architecture("mixture", arguments=arguments).train()
+    batches = Batches(split, config.batch_size, member.seed, place)
+    step = TrainingStep(game(model), config)
+    for t in range(steps):
+        if member.lr_decay:
+            step.set_learning_rate(remaining_rate(t, steps))
+        step(batches.next())
+    if step.average is not None:
+        model.load_state_dict(step.average.weights)
+    samples = model.eval().sample(PAPER_SAMPLES, generator=seeded(seed))
+    return {**asdict(member), **mode_counts(samples)}
+
+
+def _side_by_side(
+    game: Callable[[ALI], Game], members: Sequence[Member], steps: int, options: Options
+) -> list[dict[str, float]]:
+    """``_run`` of every member, a process for each core: nets as small as these gain nothing from a second one."""
+    one = partial(_run, game, steps, options.seed, options.device)
+    workers = min(torch.get_num_threads(), len(members))
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(track(pool.map(one, members), f"training {len(members)} runs", len(members)))

@@ -38,6 +38,7 @@ def command(
 ) -> None:
     """Measure the training step against the textbook alternating step, with the work counted."""
     import json
+    from dataclasses import asdict
 
     from ali_plugin.bench import bench
     from ali_plugin.support import atomic
@@ -53,7 +54,7 @@ def command(
         compiled=compiled,
         cuda_graphs=cuda_graphs,
     )
-    figures = bench.as_json(result)
+    figures = asdict(result)
     if out is not None:
         atomic.write(out, json.dumps(figures, indent=2) + "\n")
     if as_json:
