@@ -58,6 +58,7 @@ class Component(ModelMixin, Saved):
 
     kind: ClassVar[str]
     config_name = CONFIG_NAME
+    _known: tuple[Any, ModelConfig] | None = None
 
     @register_to_config
     def __init__(
@@ -108,8 +109,11 @@ class Component(ModelMixin, Saved):
 
     @property
     def model_config(self) -> ModelConfig:
-        """The config as the rest of the library has it, without the other parts."""
-        return self._checked()
+        """The config as the rest of the library has it, without the other parts; checked when the host's changes."""
+        found = self._known
+        if found is None or found[0] is not self.config:
+            found = self._known = self.config, self._checked()
+        return found[1]
 
     def _checked(self, **changes: Any) -> ModelConfig:
         flat = {key: value for key, value in self.config.items() if not key.startswith("_")}

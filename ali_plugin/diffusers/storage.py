@@ -35,6 +35,7 @@ class StoredPipeline(Saved, DiffusionPipeline):
 
     model_cpu_offload_seq = "encoder->decoder->discriminator"
     _optional_components = ["encoder", "discriminator"]  # noqa: RUF012  # the host's declaration
+    _known: tuple[dict[str, ModelConfig], ModelConfig] | None = None
 
     def __init__(
         self, encoder: ALIEncoder | None, decoder: ALIDecoder, discriminator: ALIDiscriminator | None = None
@@ -62,7 +63,11 @@ class StoredPipeline(Saved, DiffusionPipeline):
     @property
     def model_config(self) -> ModelConfig:
         """The config of the whole model; PartMismatch if the components are of models that differ."""
-        return join({kind: component.model_config for kind, component in self._parts().items()})
+        parts = {kind: component.model_config for kind, component in self._parts().items()}
+        found = self._known
+        if found is None or found[0] != parts:
+            found = self._known = parts, join(parts)
+        return found[1]
 
     def _parts(self) -> dict[str, Component]:
         found = {kind: getattr(self, kind) for kind in PARTS}
