@@ -24,8 +24,8 @@ from typing import Any
 
 from ali_plugin import ALI, ALIError
 from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card
-from ali_plugin.training.record import TrainingRecord
 
 SECONDS, GIGABYTES = 20.0, 1.5
 RECORDS: dict[str, Any] = {

@@ -12,13 +12,14 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from loader import loader
 
-from ali_plugin.bench.bench import as_json, bench, machine
+from ali_plugin.bench.bench import bench, facts
 from ali_plugin.support import atomic
 
 BUDGET = 540  # seconds for all of it
@@ -40,7 +41,7 @@ def steps(device: torch.device) -> list[dict[str, Any]]:
             if time.monotonic() - START > BUDGET - 60:
                 return made
             try:
-                result = as_json(bench(architecture, device, repeats=5, steps=50, **options))
+                result = asdict(bench(architecture, device, repeats=5, steps=50, **options))
             except RuntimeError as error:  # a mode that this version cannot do must not hide the others
                 result = {"architecture": architecture, "error": str(error).splitlines()[0]}
             made.append({"mode": mode, **result})
@@ -56,7 +57,7 @@ def main() -> None:
     tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests"], capture_output=True, text=True)
     closing = tests.stdout.strip().splitlines()[-1:]
     print(*closing, flush=True)
-    found = {"machine": machine(), "gpu_tests": closing, "loader_ms": loader(device), "steps": steps(device)}
+    found = {"machine": facts(device), "gpu_tests": closing, "loader_ms": loader(device), "steps": steps(device)}
     atomic.write(out, json.dumps(found, indent=2) + "\n")
 
 

@@ -7,18 +7,17 @@ tell the work apart from whatever else the machine does.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from ali_plugin import ALI
-from ali_plugin.bench.bench import machine
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.features import encoder_features, standardise
 from ali_plugin.evaluation.linear import L2SVM
-from ali_plugin.support import atomic
+from ali_plugin.support import atomic, machine
 
 LABELS, SETS, SEED = 1000, 100, 0
 
@@ -41,7 +40,7 @@ def main(model: str, data_dir: str, out: str | None = None) -> None:
         "wall_seconds": round(time.perf_counter() - wall, 1),
         **figures,
         "seed": SEED,
-        "machine": machine() | {"cores": str(os.cpu_count()), "scikit-learn": version("scikit-learn")},
+        "machine": {**machine.versions("scikit-learn"), **machine.hardware(torch.device("cpu"))},
     }
     print(json.dumps(found, indent=2))
     if out:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ali_plugin.bench.bench import machine
+from ali_plugin.bench.bench import facts
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
@@ -72,7 +72,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cpu", choices=sorted(STEPS))
     out, device = (parsed := parser.parse_args()).out, parsed.device
-    found: dict[str, Any] = {"machine": machine(), "device": device, "milliseconds": loader(torch.device(device))}
+    found: dict[str, Any] = {
+        "machine": facts(torch.device(device)),
+        "device": device,
+        "milliseconds": loader(torch.device(device)),
+    }
     print(json.dumps(found["milliseconds"]))
     atomic.write(out, json.dumps(found, indent=2) + "\n")
 

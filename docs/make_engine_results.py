@@ -59,7 +59,7 @@ def row(cells: Iterable[object]) -> str:
 
 
 def where(machine: dict[str, str]) -> str:
-    return f"{machine.get('gpu', machine['processor'])}, {machine['threads']} threads, torch {machine['torch']}"
+    return f"{machine.get('accelerator', machine['processor'])}, {machine['threads']} threads, torch {machine['torch']}"
 
 
 def results(pattern: str) -> list[dict[str, Any]]:

@@ -41,7 +41,9 @@ def section(name: str, result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"`{result['command']}`"
     yield ""
-    where = hardware["gpu"] or f"{hardware['processor']}, {hardware['threads']} of {hardware['cores']} cores"
+    where = (
+        hardware.get("accelerator") or f"{hardware['processor']}, {hardware['threads']} of {hardware['cores']} cores"
+    )
     kept = ", ".join(f"{package} {version}" for package, version in versions.items())
     yield f"Seed {result['seed']}, {result['seconds'] / 60:.0f} minutes in all, {where}; {kept}."
     yield ""

@@ -14,8 +14,8 @@ from ali_plugin import ALI, ALIError
 from ali_plugin.errors import CardError
 from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card
-from ali_plugin.training.record import TrainingRecord
 from conftest import Ali
 
 MSE = Figure("reconstruction", "mse", 0.25, "cifar10", "test", "x | z | x, 50 samples", 3)

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from ali_plugin import ALI, Callback, Objective, hookimpl
 from ali_plugin.bench.bench import bench
 from ali_plugin.datasets.fashion_mini import fashion_mini
+from ali_plugin.datasets.split import to_unit
 from ali_plugin.nets.layers import Dropout, Maxout
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
-from ali_plugin.training.batches import Batches, to_unit
+from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback as Watching
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.run import prepare

@@ -80,7 +80,7 @@ def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypa
     assert printed == json.loads((out / "results.json").read_text())
     assert printed["command"].startswith(f"ali experiment {name}")
     assert printed["versions"].keys() >= {"ali-plugin", "torch", "python"}
-    assert printed["hardware"]["threads"] >= 1
+    assert int(printed["hardware"]["threads"]) >= 1
     assert printed["seconds"] > 0
     row = printed["rows"][0]["figures"]
     assert row.keys() >= FIGURES[name]

@@ -22,9 +22,9 @@ from ali_plugin import ALI, ALIError, Command, Dataset, Metric, Objective, hooki
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.evaluation_record import Figure
+from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.support.strict_json import parse
 from ali_plugin.training.callbacks import Callback as Watcher
-from ali_plugin.training.record import TrainingRecord
 from ali_registry import Callback, default_registry
 from ali_registry.text import paragraphs, printable
 from conftest import Ali, Result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,11 +20,11 @@ from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
+from ali_plugin.support import machine
 from ali_plugin.support.devices import keep_freed_memory
 from ali_plugin.support.processes import python_module
 from ali_plugin.training.config import Precision, TrainConfig
 from ali_plugin.training.step import TrainingStep
-from ali_plugin.version import __version__
 from ali_registry import Architecture, default_registry
 
 Step = Callable[[Batch], Any]
@@ -131,29 +130,13 @@ def bench(
         peak_memory_bytes=_peak_memory(architecture, size, device, "ours"),
         textbook_peak_memory_bytes=_peak_memory(architecture, size, device, "textbook"),
         repeats=repeats,
-        machine=machine(),
+        machine=facts(device),
     )
 
 
-def machine() -> dict[str, str]:
-    """What a figure depends on: versions and hardware."""
-    return {
-        "ali_plugin": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "processor": _processor(),
-        "threads": str(torch.get_num_threads()),
-        "system": f"{platform.system()} {platform.machine()}",
-        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def facts(device: torch.device) -> dict[str, str]:
+    """What a figure of a device depends on: versions and hardware."""
+    return {**machine.versions(), **machine.hardware(device)}
 
 
 def _steps(config: TrainConfig, device: torch.device, plain: bool = False) -> tuple[Step, Step]:

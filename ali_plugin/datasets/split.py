@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ali_plugin.errors import DataError
 
@@ -93,3 +95,8 @@ def joined(splits: Sequence[DataSplit]) -> DataSplit:
     labels = np.stack([numbers[i][row] for i, row in chosen]) if len(numbers) == len(splits) else None
     data = np.stack([splits[i].data[row] for i, row in chosen])
     return DataSplit(data, labels, splits[0].classes, splits[0].notes, tuple(sorted(rows)))
+
+
+def to_unit(data: Tensor) -> Tensor:
+    """uint8 pictures to float32 in [0, 1]; float data as they are."""
+    return data.float().div_(255) if data.dtype == torch.uint8 else data

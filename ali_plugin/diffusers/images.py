@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ali_plugin.datasets.split import to_unit
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.pictures.decode import MODES, fit_image
-from ali_plugin.training.batches import to_unit
 
 Picture = Image.Image | NDArray[Any] | Tensor
 Images = Picture | Sequence[Picture]

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from ali_plugin.datasets.cache import cache_root
-from ali_plugin.datasets.split import DataSplit
+from ali_plugin.datasets.split import DataSplit, to_unit
 from ali_plugin.errors import DataError, WeightsError
 from ali_plugin.folder import weights
 from ali_plugin.nets import state
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.progress import track
-from ali_plugin.training.batches import to_unit
 
 FEATURES, BATCH, RATE = 256, 100, 1e-3
 EPOCHS, MOST_STEPS = 10, 1500  # of training: under a minute of one CPU core on 28x28 pictures

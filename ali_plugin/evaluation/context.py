@@ -13,12 +13,11 @@ from torch import Tensor
 
 from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.datasets.split import DataSplit, Split, to_unit
 from ali_plugin.errors import DataError, OptionError
 from ali_plugin.model import ALI
 from ali_plugin.support.devices import seeded
 from ali_plugin.support.limits import MAX_STEPS
-from ali_plugin.training.batches import to_unit
 from ali_registry import Registry
 
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin.config.conditions import from_labels
+from ali_plugin.datasets.split import to_unit
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.context import Context
 from ali_plugin.support.progress import track
-from ali_plugin.training.batches import to_unit
 
 PATHS, STEPS, AT_ONCE = 250, 16, 10
 

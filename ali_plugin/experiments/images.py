@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ali_plugin.datasets.split import to_unit
 from ali_plugin.evaluation.context import Context
 from ali_plugin.experiments.record import Options
 from ali_plugin.model import ALI
 from ali_plugin.pictures.grid import side_by_side
 from ali_plugin.support.devices import seeded
-from ali_plugin.training.batches import to_unit
 from ali_registry import Architecture, Encoder
 
 DEFAULT = "fashion"

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ali_plugin.errors import FolderError, OptionError
-from ali_plugin.support import atomic, locks
-from ali_plugin.support.devices import seeded
+from ali_plugin.support import atomic, locks, machine
+from ali_plugin.support.devices import resolve_device, seeded
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import read_object
-from ali_plugin.version import __version__
 from ali_registry import Registry, default_registry
 from ali_registry.text import printable
 
 RESULTS_NAME, PICTURE_NAME, RUNS, BEGUN_NAME = "results.json", "figure.png", "runs", "experiment.json"
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "torch-fidelity")
+PACKAGES = ("torchvision", "numpy", "scikit-learn", "torch-fidelity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +134,8 @@ def write(result: Result, options: Options, started: float) -> dict[str, Any]:
         "command": printable(options.command, 10_000),
         "seed": options.seed,
         "seconds": round(time.perf_counter() - started, 1),
-        "versions": _versions(),
-        "hardware": _hardware(options.device),
+        "versions": machine.versions(*PACKAGES),
+        "hardware": machine.hardware(resolve_device(options.device)),
         "settings": dict(result.settings),
         "rows": [{"name": row.name, "figures": dict(row.figures)} for row in result.rows],
         "published": [asdict(published) for published in result.published],
@@ -148,32 +143,3 @@ def write(result: Result, options: Options, started: float) -> dict[str, Any]:
     }
     atomic.write(options.out / RESULTS_NAME, json.dumps(content, indent=2) + "\n")
     return content
-
-
-def _versions() -> dict[str, str]:
-    found = {"ali-plugin": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _hardware(device: str) -> dict[str, Any]:
-    gpu = torch.cuda.is_available() and device != "cpu"
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if gpu else None,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -17,10 +17,10 @@ from ali_plugin.folder import model_folder
 from ali_plugin.folder import pipeline_layout as pipeline_folder
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.folder.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
+from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card_text
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_text
-from ali_plugin.training.record import TrainingRecord
 from ali_registry import Architecture, Dataset, Registry, UnknownName, default_registry
 from ali_registry.text import printable
 

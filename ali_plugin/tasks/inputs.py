@@ -14,14 +14,13 @@ from torch import Tensor
 from ali_plugin.config import conditions
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.listing import list_images, unreadable_note
-from ali_plugin.datasets.split import Split, joined
+from ali_plugin.datasets.split import Split, joined, to_unit
 from ali_plugin.errors import DataError, OptionError
+from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import download as hub
 from ali_plugin.model import ALI
 from ali_plugin.pictures.decode import check_shape, read_images
-from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
-from ali_plugin.training.record import TrainingRecord
 from ali_registry import Architecture, default_registry
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ali_plugin.config import conditions
+from ali_plugin.datasets.split import to_unit
 from ali_plugin.errors import OptionError
 from ali_plugin.folder import model_folder, weights
 from ali_plugin.hub import card
@@ -23,7 +24,6 @@ from ali_plugin.support.limits import MAX_DRAWN_ELEMENTS
 from ali_plugin.support.memory import needed
 from ali_plugin.tasks import layouts
 from ali_plugin.tasks.inputs import Inputs
-from ali_plugin.training.batches import to_unit
 
 CHUNK = 250
 PICTURE, TENSORS = ".png", ".safetensors"

@@ -10,11 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ali_plugin.config.compose import compose
 from ali_plugin.config.model_config import PARTS
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.datasets.split import DataSplit, Split, to_unit
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
-from ali_plugin.training.batches import to_unit
 from ali_plugin.training.config import TrainConfig
 from ali_registry import Architecture, Objective, Registry
 

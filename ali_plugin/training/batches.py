@@ -8,18 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin.config.conditions import from_labels, refuse_outside
-from ali_plugin.datasets.split import DataSplit
+from ali_plugin.datasets.split import DataSplit, to_unit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled
 from ali_plugin.training import distributed
 from ali_plugin.training.source import source_of
 
 ORDER, LABELLED = 0, 1  # streams of random numbers that share the run's seed
-
-
-def to_unit(data: Tensor) -> Tensor:
-    """uint8 pictures to float32 in [0, 1]; float data as they are."""
-    return data.float().div_(255) if data.dtype == torch.uint8 else data
 
 
 def count_batches(samples: int, batch_size: int) -> int:

@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 
 from ali_plugin.config import conditions
-from ali_plugin.datasets.split import DataSplit
+from ali_plugin.datasets.split import DataSplit, to_unit
 from ali_plugin.errors import ConfigError, FolderError
 from ali_plugin.folder import model_folder
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_object
-from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run_folder import BEST
 from ali_plugin.training.trainer import Trainer

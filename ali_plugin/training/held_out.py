@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from ali_plugin.config.conditions import from_labels
-from ali_plugin.datasets.split import DataSplit
+from ali_plugin.datasets.split import DataSplit, to_unit
 from ali_plugin.model import ALI
-from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.trainer import Trainer
 

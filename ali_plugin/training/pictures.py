@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ali_plugin.config import conditions
-from ali_plugin.datasets.split import DataSplit
+from ali_plugin.datasets.split import DataSplit, to_unit
 from ali_plugin.folder.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.model import ALI
 from ali_plugin.pictures.grid import save_picture, side_by_side
 from ali_plugin.tasks.tasks import vary_condition
-from ali_plugin.training.batches import to_unit
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run_folder import SAMPLES, refuse_overwriting
 from ali_plugin.training.trainer import Trainer

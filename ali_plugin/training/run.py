@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from ali_plugin.datasets.split import to_unit
 from ali_plugin.errors import FolderError
 from ali_plugin.support.devices import resolve_device
 from ali_plugin.training import checkpoint, distributed, fingerprint
 from ali_plugin.training.assemble import build_model, load_data
-from ali_plugin.training.batches import count_batches, share, to_unit
+from ali_plugin.training.batches import count_batches, share
 from ali_plugin.training.best import BestModel
 from ali_plugin.training.callbacks import Callback, build_callback
 from ali_plugin.training.collapse import CollapseWarning
