@@ -1,4 +1,6 @@
-"""What every room needs and what knows nothing of models: files, locks, JSON from elsewhere, devices, progress.
+"""What every room needs and what knows nothing of models.
 
-Imports ``errors`` only.
+Lives here: ``atomic`` (files and folders as a whole or not at all), ``locks``, ``limits`` (numbers that whoever writes
+and whoever reads agree on), ``strict_json``, ``devices``, ``machine`` (what a figure depends on), ``extras`` (optional
+packages), ``progress``. Imports ``errors`` only.
 """
