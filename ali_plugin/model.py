@@ -76,10 +76,9 @@ class ALI(nn.Module):
         Args:
             parts: those to build; the others are None.
         """
-        like = next(self.parameters())
         with torch.random.fork_rng(devices=[]), torch.device("cpu"), float32_by_default():
             built = build_parts(self.config, self.registry or default_registry(), parts)
-        made = ALI(self.config, **built).to(like.device, like.dtype)
+        made = ALI(self.config, **built).to(self.device, self.dtype)
         made.registry = self.registry
         own = {name: tensor for name, tensor in state.named(self).items() if name.split(".")[0] in built}
         state.load(made, own, keep_type=True)
@@ -177,6 +176,16 @@ class ALI(nn.Module):
                 registry=registry,
             ).commit_url
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights, which data, latents and conditions have to have."""
+        return next(self.parameters()).dtype
+
     def part(self, kind: str) -> nn.Module:
         """The encoder, decoder or discriminator; OptionError if it was not loaded."""
         net = getattr(self, kind)
@@ -260,7 +269,7 @@ class ALI(nn.Module):
 
     def prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws (n, latent_size) of N(0, I) on the model's device."""
-        return noise_like(next(self.parameters()).new_empty(n, self.config.latent_size), generator)
+        return noise_like(torch.empty(n, self.config.latent_size, device=self.device, dtype=self.dtype), generator)
 
     def _optional(self, condition: Tensor | None) -> tuple[Tensor, ...]:
         # An unconditional net of a plugin need not have the argument at all.
@@ -269,7 +278,7 @@ class ALI(nn.Module):
         if condition is None or condition.shape[1:] != (self.config.condition_size,):
             got = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
             raise PartMismatch(f"the model takes a condition (B, {self.config.condition_size}), got {got}")
-        return (condition.to(next(self.parameters()).dtype),)
+        return (condition.to(self.dtype),)
 
     def _check(self, tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
         if tuple(tensor.shape[1:]) != shape:

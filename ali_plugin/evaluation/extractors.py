@@ -52,7 +52,7 @@ def load_extractor(context: Context) -> Extractor:
     shape, name = context.model.config.data_shape, context.extractor
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise PartMismatch(f"metric 'frechet' compares pictures, the model makes data of shape {shape}")
-    device = next(context.model.parameters()).device
+    device = context.model.device
     if name == "auto":
         try:
             return _inception(device)

@@ -76,7 +76,7 @@ def mixture(options: Options) -> Result:
 def _model_row(name: str, trained: Trained, options: Options) -> Row:
     context = Context(trained.model, "mixture", seed=options.seed)
     found = evaluate(context, ["modes"])["modes"]
-    x = torch.from_numpy(context.split("test").data[:SHOWN]).to(next(trained.model.parameters()).device)
+    x = torch.from_numpy(context.split("test").data[:SHOWN]).to(trained.model.device)
     again = trained.model.reconstruct(x, generator=context.generator())
     return Row(name, {**found, "mse": (again - x).square().mean().item(), **trained.figures})
 
@@ -98,8 +98,7 @@ def _draw(models: Mapping[str, Trained], options: Options) -> None:
     figure, axes = plots(len(models), 4)
     for (name, trained), line in zip(models.items(), axes, strict=True):
         model = trained.model
-        place = next(model.parameters()).device
-        codes = model.encode(x.to(place)).sample(generator)
+        codes = model.encode(x.to(model.device)).sample(generator)
         again, samples = model.decode(codes), model.sample(SHOWN, generator=generator)
         scatter(line[0], x.numpy(), modes, REACH, "data")
         scatter(line[1], codes.cpu().numpy(), modes, LATENT_REACH, "q(z), draws for the data")

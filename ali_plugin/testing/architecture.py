@@ -169,11 +169,10 @@ def _build(name: str, registry: Registry) -> ALI:
 
 def _batch(model: ALI, size: int = BATCH, seed: int | None = None) -> Batch:
     """Uniform data and condition; the same for a seed, without touching the global random state."""
-    like = next(model.parameters())
     generator = None if seed is None else torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
+        return torch.rand(*shape, generator=generator, dtype=torch.float32).to(model.device, model.dtype)
 
     width = model.config.condition_size
     return Batch(uniform(size, *model.config.data_shape), uniform(size, width) if width else None)

@@ -29,7 +29,7 @@ class TrainingStep:
 
     def __init__(self, game: Game, config: TrainConfig) -> None:
         self.game, self.config = game, config
-        self.device = next(game.model.parameters()).device
+        self.device = game.model.device
         self.half_precision = config.precision == "bf16"
         if config.cuda_graphs and self.device.type != "cuda":
             raise DeviceError(f"--cuda-graphs needs a GPU, the run is on {self.device}")
