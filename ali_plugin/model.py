@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ali_plugin.config.compose import build_parts, compose, without
+from ali_plugin.config.conditions import alone
 from ali_plugin.config.model_config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.folder import model_folder
@@ -20,6 +21,8 @@ from ali_plugin.nets.distribution import Posterior, as_posterior, noise_like
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_registry import Registry, default_registry
+
+AT_ONCE = 250  # samples that are worked on at once, which bounds the memory of a large number
 
 
 class ALI(nn.Module):
@@ -250,6 +253,24 @@ class ALI(nn.Module):
         if n < 1:
             raise OptionError(f"cannot draw {n} samples, at least 1")
         return self.decode(self.prior(n, generator), condition)
+
+    @torch.no_grad()
+    def vary_condition(self, z: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Decode each z (N, L) with each of K conditions, in parts: (N K, *data_shape) on the CPU, z by z.
+
+        Args:
+            columns: the conditions (K, condition_size); None for each element of the condition alone, which are
+                made as they are needed, as all of a large condition would be a square of its size.
+        """
+        count = self.config.condition_size if columns is None else len(columns)
+        made = []
+        with needed(f"{len(z)} samples under {count} conditions"):
+            for start in range(0, len(z) * count, AT_ONCE):
+                pairs = torch.arange(start, min(start + AT_ONCE, len(z) * count))
+                number = pairs % count
+                condition = alone(number, self.config) if columns is None else columns[number.to(columns.device)]
+                made.append(self.decode(z[(pairs // count).to(z.device)], condition.to(z.device, z.dtype)).cpu())
+            return torch.cat(made)
 
     @torch.no_grad()
     @needed("the paths")

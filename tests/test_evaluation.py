@@ -12,9 +12,12 @@ import torch
 from safetensors.torch import save_file
 
 from ali_plugin import ALI
+from ali_plugin.datasets import load_split
 from ali_plugin.datasets.mixture import MEANS, STDDEV
+from ali_plugin.datasets.split import balanced_subset
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
+from ali_plugin.evaluation.extractors import load_extractor
 from ali_plugin.evaluation.features import encoder_features, standardise
 from ali_plugin.evaluation.frechet import Statistics, frechet_distance
 from ali_plugin.evaluation.interpolation import interpolation
@@ -106,6 +109,12 @@ def test_l2_svm_is_scikit_learns() -> None:
     assert errors == [svm.error(i, penalty, rows[500:], labels[500:]) for i in range(3)]
     assert len(set(svm.pool) & set(svm.held_out)) == 0
     # In the span of 30 samples and in all of the 300 dimensions it is the same classifier.
+    unit = rows / np.sqrt(300)
+    for i, error in enumerate(errors):
+        chosen = svm.pool[balanced_subset(labels[svm.pool], 3, 30, (1 << 20) + 1000 + i)]
+        full = LinearSVC(C=penalty, loss="squared_hinge", dual=False, tol=1e-3).fit(unit[chosen], labels[chosen])
+        assert error == pytest.approx(1 - full.score(unit[500:], labels[500:]), abs=0.011)  # one sample of 100
+    # Features that are always 0 change nothing but the scale.
     wide = np.concatenate([rows, np.zeros_like(rows)], 1)
     again = L2SVM(wide[:500], labels[:500], count=30, seed=1)
     assert again.error(0, 2 * penalty, wide[500:], labels[500:]) == pytest.approx(errors[0], abs=0.02)
@@ -160,8 +169,13 @@ def test_frechet_command(trained: Path, ali: Ali) -> None:
     assert found == json.loads(ali(*command, "--json").out)["metrics"]["frechet"]
     figures = {name.split(" (")[0]: value for name, value in found.items()}
     assert 0 < figures["floor"] < figures["distance"]
-    assert figures["precision"] <= 1
-    assert 0 <= figures["coverage"] <= 1
+    asked = Context(ALI.from_pretrained(trained), "fashion-mini", samples=200, extractor="classifier")
+    extractor = load_extractor(asked)
+    real, _ = load_split("fashion-mini", "test", data_dir=None, data_shape=(1, 28, 28)).rows(slice(200))
+    fake = torch.cat(list(asked.generated(200)))
+    with torch.no_grad():
+        expected = fidelity_and_diversity(extractor.features(real), extractor.features(fake))
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=0.01)
 
 
 def test_frechet_of_a_local_checkpoint(trained: Path, tmp_path: Path, ali: Ali) -> None:

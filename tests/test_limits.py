@@ -28,17 +28,15 @@ from ali_plugin.config.model_config import CONFIG_NAME, ModelConfig
 from ali_plugin.errors import OutOfMemory, WeightsError
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
-from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from ali_plugin.experiments.record import Options
 from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.folder.model_folder import WEIGHTS_NAME
 from ali_plugin.nets.distribution import DiagonalGaussian, Implicit, noise_like
-from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.support.devices import float32_by_default, seeded
 from ali_plugin.support.limits import MAX_ARGUMENT, MAX_SEED, MAX_SIZE, MAX_STEPS
 from ali_plugin.support.memory import needed
-from ali_plugin.tasks import tasks
+from ali_plugin.tasks.generate import sample
 from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.run import prepare
@@ -149,7 +147,7 @@ def test_seeds_that_no_record_can_hold(seed: int, trained: Path, ali: Ali, tmp_p
     with pytest.raises(ALIError, match="the seed is"):
         Context(model, "fashion-mini", seed=seed)
     with pytest.raises(ALIError, match="the seed is"):
-        tasks.sample(model, 1, seed)
+        sample(model, 1, seed)
     with pytest.raises(ALIError, match="the seed is"):
         Options(out=tmp_path, seed=seed)
     with pytest.raises(ALIError, match="--seed is"):
@@ -248,7 +246,7 @@ def seeded_draws(folder: Path) -> dict[str, Tensor]:
         "code without a generator": model.encode(x, condition).sample(),
         "reconstruction": model.reconstruct(x, condition, generator=seed()),
         "path": model.interpolate(x[:1], x[1:2], 3, None if condition is None else condition[:1]),
-        "command": tasks.sample(model, 3, 5)[0],
+        "command": sample(model, 3, 5)[0],
     }
 
 
@@ -278,7 +276,7 @@ def test_a_seed_gives_the_same_noise_for_models_of_any_type(kind: torch.dtype, t
     images = other.sample(4, condition, generator=torch.Generator().manual_seed(0))
     assert images.dtype == kind
     assert other.rebuilt().sample(4, condition, generator=torch.Generator().manual_seed(0)).equal(images)
-    assert tasks.sample(other, 2, 0)[0].dtype == kind
+    assert sample(other, 2, 0)[0].dtype == kind
 
 
 def test_posteriors_draw_in_their_own_type(float64: None) -> None:
@@ -319,22 +317,6 @@ def test_figures_are_the_same_under_any_default_type(tmp_path: Path) -> None:
         return evaluate(Context(ALI.from_pretrained(tmp_path), "mixture", samples=200), ["modes", "reconstruction"])
 
     assert under(torch.float64, figures) == figures()
-
-
-def test_ensembles_are_the_same_under_any_default_type() -> None:
-    from ali_plugin.datasets import load_split
-
-    split = load_split("mixture", "train", data_dir=None, data_shape=(2,))
-
-    def states() -> list[Tensor]:
-        members = [Member(seed=1, ema=0.5), Member(seed=2)]
-        training = EnsembleTraining("mixture", ALIGame, members, split, total_steps=2, batch_size=8)
-        for _ in range(2):
-            training.step()
-        return [tensor for run in range(2) for tensor in training.run(run).state_dict().values()]
-
-    for a, b in zip(states(), under(torch.float64, states), strict=True):
-        assert torch.equal(a, b)
 
 
 def test_the_default_type_comes_back_after_an_error() -> None:
@@ -462,7 +444,8 @@ def test_a_part_that_cannot_be_had(registry: Registry) -> None:
 def test_commands_under_a_limit_of_memory(tmp_path: Path) -> None:
     ALI.from_architecture("fashion").save_pretrained(tmp_path / "m")
     code = (
-        "import resource, sys, torch\nimport ali_plugin.tasks.tasks\nfrom ali_cli.main import main\n"
+        "import resource, sys, torch\nimport ali_plugin.tasks.generate, ali_plugin.tasks.output\n"
+        "from ali_cli.main import main\n"
         "used = 1024 * int(next(l for l in open('/proc/self/status') if l.startswith('VmSize')).split()[1])\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20),) * 2)\n"
         "sys.argv = ['ali', 'sample', sys.argv[1], '-n', '500000', '--out', 'x.safetensors']\nmain()"

@@ -21,7 +21,7 @@ from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.new_plugin import write as new_plugin
 from ali_plugin.support import atomic, locks
-from ali_plugin.tasks import tasks
+from ali_plugin.tasks.export import export
 from ali_plugin.training import checkpoint, run_folder
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.metrics import Metrics
@@ -186,7 +186,7 @@ def test_two_that_write_one_new_folder_do_not_mix(what: str, run: Path, tmp_path
     def make(name: str) -> None:
         try:
             if what == "export":
-                tasks.export(str(run), out, "float32", discriminator=True)
+                export(str(run), out, "float32", discriminator=True)
             elif what == "new-plugin":
                 new_plugin.new_plugin(name, out)
             else:

@@ -11,10 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.errors import DataError
+from ali_plugin.config.conditions import from_labels
+from ali_plugin.errors import DataError, OptionError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ORDER, LABELLED = 0, 1  # streams of random numbers that share a run's seed
+
+Rows = slice | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,36 @@ class DataSplit:
         """Shape of one sample."""
         return tuple(self.data.shape[1:])
 
+    def rows(
+        self,
+        chosen: Rows,
+        *,
+        condition_size: int = 0,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Samples as a model takes them, (B, *shape), pictures in [0, 1], and their conditions (B, condition_size).
+
+        Args:
+            chosen: which, a slice or indices (B,).
+            condition_size: of the model, 0 for one that takes none.
+
+        Raises:
+            DataError: a condition is asked for, and there are no labels.
+            PartMismatch: the labels make no condition of this size.
+        """
+        data = torch.from_numpy(np.array(self.data[chosen]))  # a copy, as a memory map cannot be written
+        x = to_unit(data.to(device)).to(dtype)
+        return x, self.conditions(chosen, condition_size, device, dtype) if condition_size else None
+
+    def conditions(
+        self, chosen: Rows, size: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """The conditions (B, size) that the labels of samples make; raises as ``rows`` does."""
+        if self.labels is None:
+            raise DataError("the model is conditional, but the dataset has no labels; take one that has")
+        return from_labels(torch.from_numpy(self.labels[chosen]), size).to(device, dtype)
+
 
 def joined(splits: Sequence[DataSplit]) -> DataSplit:
     """Splits of one dataset whose samples have names as one, each sample once, sorted by name."""
@@ -100,3 +134,24 @@ def joined(splits: Sequence[DataSplit]) -> DataSplit:
 def to_unit(data: Tensor) -> Tensor:
     """uint8 pictures to float32 in [0, 1]; float data as they are."""
     return data.float().div_(255) if data.dtype == torch.uint8 else data
+
+
+def balanced_subset(labels: NDArray[np.int64], classes: int, count: int, seed: int) -> NDArray[np.int64]:
+    """Indices of ``count`` samples, as many of each class as can be, chosen by the seed.
+
+    Raises:
+        OptionError: fewer than one of each class, or more than there are.
+    """
+    if labels.ndim != 1:
+        raise OptionError("--labels needs a dataset with one class for each sample, this one has attributes")
+    if count < classes:
+        raise OptionError(f"--labels is {count}, but there are {classes} classes; take at least one of each")
+    random = np.random.default_rng([seed, LABELLED])
+    chosen = []
+    for number in range(classes):
+        wanted = count // classes + (number < count % classes)
+        members = np.flatnonzero(labels == number)
+        if wanted > len(members):
+            raise OptionError(f"--labels is {count}, {wanted} of class {number}, which has {len(members)} samples")
+        chosen.append(random.choice(members, wanted, replace=False))
+    return np.sort(np.concatenate(chosen))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from ali_plugin.datasets.cache import cache_root
-from ali_plugin.datasets.split import DataSplit, to_unit
+from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import DataError, WeightsError
 from ali_plugin.folder import weights
 from ali_plugin.nets import state
@@ -85,7 +85,7 @@ def _train(net: Classifier, split: DataSplit) -> None:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE * 3, total_steps=steps)
         for _ in track(range(steps), "training a classifier for its features", steps):
             rows = np.sort(random.choice(len(split), batch, replace=False))
-            logits = net(to_unit(torch.from_numpy(split.data[rows])))
+            logits = net(split.rows(rows)[0])
             labels = torch.from_numpy(split.labels[rows])
             one_of = labels.ndim == 1
             loss = cross_entropy(logits, labels) if one_of else binary_cross_entropy_with_logits(logits, labels.float())

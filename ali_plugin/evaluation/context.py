@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.split import DataSplit, Split, to_unit
+from ali_plugin.datasets.split import DataSplit, Rows, Split
 from ali_plugin.errors import DataError, OptionError
 from ali_plugin.model import ALI
 from ali_plugin.support.devices import seeded
@@ -88,32 +87,24 @@ class Context:
     def generated(self, count: int) -> Iterator[Tensor]:
         """``count`` samples of the model in parts (B, *data_shape), conditioned on test labels in turn."""
         generator, size = self.generator(), self.model.config.condition_size
-        labels = self.split("test").labels if size else None
-        if size and labels is None:
-            raise DataError(f"the model is conditional, but dataset {self.dataset!r} has no labels")
-        like = next(self.model.parameters())
         for start in range(0, count, self.batch_size):
             stop = min(start + self.batch_size, count)
             condition = None
-            if labels is not None:
-                chosen = torch.from_numpy(labels[np.arange(start, stop) % len(labels)])
-                condition = from_labels(chosen, size).to(like.device, like.dtype)
+            if size:
+                rows = np.arange(start, stop) % len(self.split("test"))
+                condition = self.split("test").conditions(rows, size, self.model.device, self.model.dtype)
             yield self.model.sample(stop - start, condition, generator=generator)
 
     def stream(self, name: Split) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The samples of a split in order, (B, *data_shape), and their conditions, on the model's device."""
-        split = self.split(name)
-        like = next(self.model.parameters())
-        size = self.model.config.condition_size
-        if size and split.labels is None:
-            raise DataError(f"the model is conditional, but dataset {self.dataset!r} has no labels")
-        for start in range(0, len(split), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            x = to_unit(torch.from_numpy(split.data[rows].copy()).to(like.device)).to(like.dtype)
-            condition = None
-            if size and split.labels is not None:
-                condition = from_labels(torch.from_numpy(split.labels[rows]), size).to(like.device, like.dtype)
-            yield x, condition
+        for start in range(0, len(self.split(name)), self.batch_size):
+            yield self.rows(name, slice(start, start + self.batch_size))
+
+    def rows(self, name: Split, chosen: Rows) -> tuple[Tensor, Tensor | None]:
+        """Some samples of a split as the model takes them, and their conditions; see ``DataSplit.rows``."""
+        model = self.model
+        size = model.config.condition_size
+        return self.split(name).rows(chosen, condition_size=size, device=model.device, dtype=model.dtype)
 
     @torch.no_grad()
     def codes(self, name: Split) -> Tensor:

@@ -7,8 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.config.conditions import from_labels
-from ali_plugin.datasets.split import to_unit
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.context import Context
 from ali_plugin.support.progress import track
@@ -39,15 +37,8 @@ def interpolation(context: Context) -> dict[str, float]:
 
 
 def _paths(context: Context, pairs: NDArray[np.int64]) -> Tensor:
-    split, model = context.split("test"), context.model
-    like = next(model.parameters())
-    a, b = (to_unit(torch.from_numpy(split.data[side].copy())).to(like.device, like.dtype) for side in pairs.T)
-    condition = None
-    if size := model.config.condition_size:
-        if split.labels is None:
-            raise DataError(f"the model is conditional, but dataset {context.dataset!r} has no labels")
-        condition = from_labels(torch.from_numpy(split.labels[pairs[:, 0]]), size).to(like.device, like.dtype)
-    return model.interpolate(a, b, STEPS, condition).float().cpu()  # (P, STEPS, *data_shape)
+    (a, condition), (b, _) = (context.rows("test", side) for side in pairs.T)  # the condition is that of the start
+    return context.model.interpolate(a, b, STEPS, condition).float().cpu()  # (P, STEPS, *data_shape)
 
 
 def _smoothness(paths: Tensor) -> tuple[Tensor, Tensor]:

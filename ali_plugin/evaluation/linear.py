@@ -7,11 +7,11 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from ali_plugin.datasets.split import balanced_subset
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.features import Array
 from ali_plugin.support.extras import need
 from ali_plugin.support.progress import track
-from ali_plugin.training.batches import balanced_subset
 
 Labels = NDArray[np.int64]
 HELD_OUT = 10_000  # training samples on which C is chosen, at most a fifth of them

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from ali_plugin.config import conditions
-from ali_plugin.config.conditions import from_labels
 from ali_plugin.errors import DataError
 from ali_plugin.evaluation.classifier import load_classifier
 from ali_plugin.evaluation.context import Context
@@ -15,9 +13,8 @@ from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids
 from ali_plugin.experiments.images import SIDE, context_of, grid, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
-from ali_plugin.experiments.training import Length, train
+from ali_plugin.experiments.training import Length, settings_of, train
 from ali_plugin.support.devices import seeded
-from ali_plugin.tasks.tasks import vary_condition
 
 QUICK, FULL = 200, 20_000  # steps
 ASKED = 2000  # samples that the classifier judges
@@ -39,19 +36,14 @@ def conditional(options: Options) -> Result:
     figures = {"obeyed": obeyed, "classifier_accuracy": floor, **found["reconstruction"], **found["frechet"]}
     columns = conditions.alone(torch.arange(min(trained.model.config.condition_size, 10)), trained.model.config)
     z = trained.model.prior(SIDE, seeded(options.seed))
-    pictures = grid(vary_condition(trained.model, z, columns), len(columns))
+    pictures = grid(trained.model.vary_condition(z, columns), len(columns))
     names = ", ".join(trained.model.config.condition_names[: len(columns)])
     picture_grids({"z fixed along a row": [(names, pictures)]}, options.out / PICTURE_NAME)
     return Result(
         experiment="conditional",
         rows=[Row("conditional ALI", {**figures, **trained.figures})],
         published=published.CONDITIONAL,
-        settings={
-            "architecture": options.architecture,
-            "dataset": options.dataset,
-            "steps": length.steps,
-            "minutes": length.minutes,
-        },
+        settings=settings_of(options, length),
         notes=[
             "obeyed: share of samples (of elements, where conditions are attributes) in which a classifier trained on "
             "the data sees the condition; classifier_accuracy is that share for real test pictures."
@@ -66,14 +58,13 @@ def _obeyed(context: Context) -> tuple[float, float]:
     if split.labels is None:
         raise DataError(f"dataset {context.dataset!r} has no labels to condition on")
     net, _ = load_classifier(context.split("train"))
-    asked = torch.from_numpy(split.labels[np.arange(min(ASKED, len(split)))])
-    condition = from_labels(asked, model.config.condition_size)
-    like = next(model.parameters())
+    asked = torch.from_numpy(split.labels[:ASKED])
+    condition = split.conditions(slice(ASKED), model.config.condition_size, model.device, model.dtype)
     z = model.prior(len(asked), context.generator())
     seen, right = 0.0, 0.0
     for start in range(0, len(asked), context.batch_size):
         rows = slice(start, start + context.batch_size)
-        made = model.decode(z[rows], condition[rows].to(like.device, like.dtype)).cpu().float()
+        made = model.decode(z[rows], condition[rows]).cpu().float()
         seen += _agreement(net(made), asked[rows])
     start = 0
     for x, _ in context.stream("test"):

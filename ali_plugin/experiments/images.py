@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ali_plugin.datasets.split import to_unit
 from ali_plugin.evaluation.context import Context
 from ali_plugin.experiments.record import Options
 from ali_plugin.model import ALI
@@ -57,5 +55,5 @@ def reconstruction_grid(context: Context) -> NDArray[np.float32]:
     """Held-out originals in odd columns, their reconstructions through a draw of q(z|x) in even ones."""
     split = context.split("test")
     chosen = np.linspace(0, len(split) - 1, SIDE * SIDE // 2).astype(np.int64)
-    x = to_unit(torch.from_numpy(split.data[chosen])).to(next(context.model.parameters()).device)
+    x, _ = split.rows(chosen, device=context.model.device)
     return grid(side_by_side(x, context.model.reconstruct(x, generator=context.generator())), SIDE)

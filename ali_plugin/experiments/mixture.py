@@ -76,7 +76,7 @@ def mixture(options: Options) -> Result:
 def _model_row(name: str, trained: Trained, options: Options) -> Row:
     context = Context(trained.model, "mixture", seed=options.seed)
     found = evaluate(context, ["modes"])["modes"]
-    x = torch.from_numpy(context.split("test").data[:SHOWN]).to(trained.model.device)
+    x, _ = context.rows("test", slice(SHOWN))
     again = trained.model.reconstruct(x, generator=context.generator())
     return Row(name, {**found, "mse": (again - x).square().mean().item(), **trained.figures})
 
@@ -93,7 +93,7 @@ def _draw(models: Mapping[str, Trained], options: Options) -> None:
     """Figure 5: for each model the encoded data, coloured by mode, their reconstructions, and samples."""
     split = load_split("mixture", "test", data_dir=None, data_shape=(2,), registry=options.registry)
     assert split.labels is not None
-    x, modes = torch.from_numpy(split.data[:SHOWN]).float(), split.labels[:SHOWN]
+    (x, _), modes = split.rows(slice(SHOWN)), split.labels[:SHOWN]
     generator = seeded(options.seed)
     figure, axes = plots(len(models), 4)
     for (name, trained), line in zip(models.items(), axes, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,18 +108,15 @@ def begun(experiment: str, options: Options) -> Iterator[None]:
 
 def _refuse_used(experiment: str, options: Options) -> None:
     out, mark = options.out, options.out / BEGUN_NAME
-    try:
-        names = [path.name for path in out.iterdir()] if os.path.lexists(out) else []
-    except NotADirectoryError:
-        raise FolderError(f"{str(out)!r} is a file; name a folder with --out") from None
-    except OSError as error:
-        raise FolderError(f"cannot use {str(out)!r} ({error.strerror or error}); name another --out") from error
-    ours = {BEGUN_NAME, *locks.FILES}  # the mark alone is of an experiment that was refused
-    used = any(name not in ours and not atomic.is_partial(name) for name in names)
-    if used and not options.resume:
-        raise FolderError(f"{str(out)!r} is in use; go on with it by --resume, or name another --out")
-    if used and (not mark.exists() or read_object(mark) != {"experiment": experiment}):
+    if not options.resume:
+        atomic.refuse_used(out, "go on with it by --resume, or name another --out", _is_ours)
+    elif atomic.occupant(out, _is_ours) and (not mark.exists() or read_object(mark) != {"experiment": experiment}):
         raise FolderError(f"{str(out)!r} is no folder of the experiment {experiment!r}; name its --out")
+
+
+def _is_ours(path: Path) -> bool:
+    """What does not make a folder one in use: the mark alone is of an experiment that was refused."""
+    return path.name in (BEGUN_NAME, *locks.FILES) or atomic.is_partial(path.name)
 
 
 def write(result: Result, options: Options, started: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids
 from ali_plugin.experiments.images import context_of, encoder_variant, reconstruction_grid, sample_grid, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
-from ali_plugin.experiments.training import Length, Trained, train
+from ali_plugin.experiments.training import Length, Trained, settings_of, train
 from ali_plugin.model import ALI
 
 QUICK, FULL = 200, 20_000  # steps
@@ -44,13 +44,7 @@ def representation(options: Options) -> Result:
         experiment="representation",
         rows=rows,
         published=published.REPRESENTATION,
-        settings={
-            "architecture": options.architecture,
-            "dataset": options.dataset,
-            "steps": length.steps,
-            "minutes": length.minutes,
-            "label_sets": sets,
-        },
+        settings=settings_of(options, length) | {"label_sets": sets},
         notes=["Errors and accuracies are shares. Published figures of other data show the protocol's scale only."],
     )
 

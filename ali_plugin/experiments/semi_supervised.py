@@ -8,7 +8,7 @@ from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import plots, save
 from ali_plugin.experiments.images import context_of, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
-from ali_plugin.experiments.training import Length, train
+from ali_plugin.experiments.training import Length, settings_of, train
 from ali_plugin.training.held_out import classification_error
 
 QUICK, FULL = 200, 20_000  # steps
@@ -38,13 +38,7 @@ def semi_supervised(options: Options) -> Result:
         experiment="semi-supervised",
         rows=rows,
         published=published.SEMI_SUPERVISED,
-        settings={
-            "architecture": options.architecture,
-            "dataset": options.dataset,
-            "steps": length.steps,
-            "minutes": length.minutes,
-            "labels": list(counts),
-        },
+        settings=settings_of(options, length) | {"labels": list(counts)},
         notes=["One run and one label set each. Published figures of other data or nets show the scale only."],
     )
 

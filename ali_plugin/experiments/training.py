@@ -33,6 +33,16 @@ class Length:
         return cls(options.steps, options.minutes)
 
 
+def settings_of(options: Options, length: Length) -> dict[str, Any]:
+    """What the record of an experiment on pictures says of its trainings."""
+    return {
+        "architecture": options.architecture,
+        "dataset": options.dataset,
+        "steps": length.steps,
+        "minutes": length.minutes,
+    }
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model in eval mode, and how long it trained."""

@@ -290,8 +290,7 @@ def pull(repo_id: str, out: Path, *, revision: str | None = None, token: str | b
         FolderError: ``out`` is in use, or cannot be written.
         HubError: see ``fetch``.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FolderError(f"{str(out)!r} is in use; name a new folder with --out")
+    atomic.refuse_used(out)
     folder = fetch(repo_id, revision=revision, token=token)
     names = files_of(folder, read_config(folder))
     with atomic.making(out) as temporary:

@@ -114,16 +114,39 @@ def refuse(path: Path) -> None:
         raise FolderError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def refuse_used(folder: Path, offer: str = "name a new folder with --out") -> None:
-    """Raise FolderError where ``folder`` is not free to be made: neither absent nor an empty folder."""
-    try:
-        used = os.path.lexists(folder) and (not folder.exists() or any(folder.iterdir()))  # or a link to nowhere
-    except NotADirectoryError:
-        raise FolderError(f"{str(folder)!r} is a file; {offer}") from None
-    except OSError as error:
-        raise FolderError(f"cannot write {folder}: {error.strerror or error}") from error
-    if used:
+def _is_nobodys(_: Path) -> bool:
+    return False
+
+
+def refuse_used(
+    folder: Path, offer: str = "name a new folder with --out", is_ours: Callable[[Path], bool] = _is_nobodys
+) -> None:
+    """Raise FolderError where ``folder`` is not free: neither absent nor a folder of nothing but what is ours.
+
+    Args:
+        offer: what the person can do.
+        is_ours: whether something in it may be there.
+    """
+    if occupant(folder, is_ours) is not None:
         raise FolderError(f"{str(folder)!r} is in use; {offer}")
+
+
+def occupant(folder: Path, is_ours: Callable[[Path], bool] = _is_nobodys) -> Path | None:
+    """The first by name that keeps ``folder`` from being free, None where it is; a link to nowhere is itself in use.
+
+    Raises:
+        FolderError: it is a file, or cannot be read.
+    """
+    if not os.path.lexists(folder):
+        return None
+    try:
+        return next((path for path in sorted(folder.iterdir()) if not is_ours(path)), None)
+    except FileNotFoundError:
+        return folder
+    except NotADirectoryError:
+        raise FolderError(f"{str(folder)!r} is a file; name a folder with --out") from None
+    except OSError as error:
+        raise FolderError(f"cannot use {str(folder)!r} ({error.strerror or error}); name another --out") from error
 
 
 def sync(path: Path) -> None:

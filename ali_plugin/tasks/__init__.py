@@ -1,6 +1,6 @@
-"""What the commands do with a trained model.
+"""What the commands do to a trained model.
 
-Lives here: ``inputs`` (where a command's pictures come from), ``generate`` (samples, reconstructions, codes, paths),
-``export`` (a folder to publish, in either layout), ``output`` (what is written to ``--out``).
-Imports ``model``, ``training``'s config of a run, ``hub`` and what is below; imported by the command line alone.
+``inputs`` finds the model and the samples, ``generate`` makes tensors of them, ``output`` writes these, ``export``
+writes a folder to publish, and ``layouts`` knows the two forms of such a folder. They may import everything below
+a model and ``training``'s config; no package but ``bench``, ``experiments`` and the commands imports them.
 """

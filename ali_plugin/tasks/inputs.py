@@ -1,4 +1,4 @@
-"""Where a command's pictures come from: files that are named, or the dataset of the model."""
+"""Where a command's model comes from, and its pictures: files that are named, or the dataset of the model."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import download as hub
 from ali_plugin.model import ALI
 from ali_plugin.pictures.decode import check_shape, read_images
+from ali_plugin.support.devices import resolve_device
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
 from ali_registry import Architecture, default_registry
 
@@ -52,6 +53,11 @@ class Inputs:
         rows = slice(len(self.data) - len(self.data) % 2)
         labels, condition = (None if t is None else t[rows] for t in (self.labels, self.condition))
         return Inputs(self.data[rows], labels, condition, self.names[rows], self.notes)
+
+
+def load_model(source: str, device: str = "auto") -> ALI:
+    """A model in eval mode from wherever a command's MODEL says."""
+    return ALI.from_pretrained(source, device=resolve_device(device))
 
 
 def load_inputs(
@@ -97,7 +103,7 @@ def load_inputs(
         labels,
         _named_condition(model, condition, count)
         if condition is not None or not size or labels is None
-        else conditions.from_labels(labels, size),
+        else split.conditions(chosen, size),
         tuple(split.names[i] for i in chosen) if split.names else (),
         split.notes,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ali_plugin.config.compose import compose
 from ali_plugin.config.model_config import PARTS
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.split import DataSplit, Split, to_unit
+from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
@@ -73,5 +72,5 @@ def initialise_output(model: ALI, split: DataSplit) -> None:
     """Give the decoder the data's mean, if it can start from it (paper.md section 3)."""
     initialise = offers(model.part("decoder")).initialise_output
     if initialise is not None:
-        first = to_unit(torch.from_numpy(split.data[:MEAN_OVER].copy()))
-        initialise(first.mean(0).to(next(model.parameters()).device))
+        first, _ = split.rows(slice(MEAN_OVER))
+        initialise(first.mean(0).to(model.device))

@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin.config.conditions import from_labels, refuse_outside
-from ali_plugin.datasets.split import DataSplit, to_unit
+from ali_plugin.datasets.split import LABELLED, ORDER, DataSplit, balanced_subset, to_unit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled
 from ali_plugin.training import distributed
 from ali_plugin.training.source import source_of
-
-ORDER, LABELLED = 0, 1  # streams of random numbers that share the run's seed
 
 
 def count_batches(samples: int, batch_size: int) -> int:
@@ -22,27 +20,6 @@ def count_batches(samples: int, batch_size: int) -> int:
     if batch_size > samples:
         raise OptionError(f"--batch-size is {batch_size}, but the training split has {samples} samples; take fewer")
     return samples // batch_size
-
-
-def balanced_subset(labels: NDArray[np.int64], classes: int, count: int, seed: int) -> NDArray[np.int64]:
-    """Indices of ``count`` samples, as many of each class as can be, chosen by the seed.
-
-    Raises:
-        OptionError: fewer than one of each class, or more than there are.
-    """
-    if labels.ndim != 1:
-        raise OptionError("--labels needs a dataset with one class for each sample, this one has attributes")
-    if count < classes:
-        raise OptionError(f"--labels is {count}, but there are {classes} classes; take at least one of each")
-    random = np.random.default_rng([seed, LABELLED])
-    chosen = []
-    for number in range(classes):
-        wanted = count // classes + (number < count % classes)
-        members = np.flatnonzero(labels == number)
-        if wanted > len(members):
-            raise OptionError(f"--labels is {count}, {wanted} of class {number}, which has {len(members)} samples")
-        chosen.append(random.choice(members, wanted, replace=False))
-    return np.sort(np.concatenate(chosen))
 
 
 def share(batch_size: int, processes: int) -> int:

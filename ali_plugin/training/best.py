@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
-
-from ali_plugin.config import conditions
-from ali_plugin.datasets.split import DataSplit, to_unit
+from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import ConfigError, FolderError
 from ali_plugin.folder import model_folder
 from ali_plugin.support import atomic
@@ -28,8 +25,7 @@ class BestModel(Callback):
     """
 
     def __init__(self, held_out: DataSplit) -> None:
-        self.x = to_unit(torch.from_numpy(held_out.data[:SAMPLES].copy()))
-        self.labels = None if held_out.labels is None else torch.from_numpy(held_out.labels[:SAMPLES])
+        self.held_out = held_out
 
     def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
         folder = trainer.out / BEST
@@ -37,10 +33,7 @@ class BestModel(Callback):
             raise FolderError(f"{folder} is a link, behind which nothing is replaced; the best model is not kept")
         model = trainer.averaged_model()
         size = model.config.condition_size
-        condition = None
-        if size and self.labels is not None:
-            condition = conditions.from_labels(self.labels, size).to(trainer.device)
-        x = self.x.to(trainer.device)
+        x, condition = self.held_out.rows(slice(SAMPLES), condition_size=size, device=trainer.device)
         error = (model.reconstruct(x, condition) - x).square().mean().item()
         if error < best_error(folder):
             model_folder.save(model, folder)

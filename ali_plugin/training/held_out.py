@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ali_plugin.config.conditions import from_labels
-from ali_plugin.datasets.split import DataSplit, to_unit
+from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.trainer import Trainer
@@ -27,12 +26,9 @@ class HeldOutError(Callback):
 def classification_error(model: ALI, split: DataSplit) -> float:
     """Share of samples whose class the discriminator gets wrong, with z the posterior mean (section 4.3)."""
     assert split.labels is not None
-    device = next(model.parameters()).device
-    wrong = 0
+    size, wrong = model.config.condition_size, 0
     for start in range(0, len(split), CHUNK):
-        x = to_unit(torch.from_numpy(split.data[start : start + CHUNK].copy()).to(device))
-        labels = torch.from_numpy(split.labels[start : start + CHUNK]).to(device)
-        size = model.config.condition_size
-        condition = from_labels(labels, size) if size else None
-        wrong += int((model.classify(x, condition) != labels).sum())
+        chosen = slice(start, start + CHUNK)
+        x, condition = split.rows(chosen, condition_size=size, device=model.device)
+        wrong += int((model.classify(x, condition).cpu() != torch.from_numpy(split.labels[chosen])).sum())
     return wrong / len(split)

@@ -7,12 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ali_plugin.config import conditions
-from ali_plugin.datasets.split import DataSplit, to_unit
+from ali_plugin.datasets.split import DataSplit
 from ali_plugin.folder.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.model import ALI
 from ali_plugin.pictures.grid import save_picture, side_by_side
-from ali_plugin.tasks.tasks import vary_condition
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run_folder import SAMPLES, refuse_overwriting
 from ali_plugin.training.trainer import Trainer
@@ -30,10 +28,9 @@ class PictureSaver(Callback):
     def __init__(self, held_out: DataSplit) -> None:
         self.shows_points = held_out.shape == (2,)
         count = min(POINTS if self.shows_points else SIDE * SIDE // 2, len(held_out))
-        chosen = torch.linspace(0, len(held_out) - 1, count, dtype=torch.float32).long().numpy()
         self.shown = self.shows_points or len(held_out.shape) == 3
-        self.originals = to_unit(torch.from_numpy(held_out.data[chosen]))
-        self.labels = None if held_out.labels is None else torch.from_numpy(held_out.labels[chosen])
+        self.held_out = held_out
+        self.chosen = torch.linspace(0, len(held_out) - 1, count, dtype=torch.float32).long().numpy()
 
     def on_sample(self, trainer: Trainer) -> None:
         if self.shown:
@@ -45,25 +42,19 @@ class PictureSaver(Callback):
 
     def _draw(self, model: ALI, folder: Path, prefix: str) -> None:
         generator = torch.Generator().manual_seed(0)
-        device = next(model.parameters()).device
-        condition = self._condition(model)
+        size = model.config.condition_size
+        originals, condition = self.held_out.rows(self.chosen, condition_size=size, device=model.device)
         samples = self._samples(model, condition, generator)
         # As in the paper: z_hat is drawn from the encoder; odd columns are originals.
-        again = model.reconstruct(
-            self.originals.to(device), None if condition is None else condition.to(device), generator=generator
-        )
-        shown = again if self.shows_points else side_by_side(self.originals, again)
+        again = model.reconstruct(originals, condition, generator=generator)
+        shown = again if self.shows_points else side_by_side(originals, again)
         for images, name in ((samples, SAMPLES_NAME), (shown, RECONSTRUCTIONS_NAME)):
             refuse_overwriting(folder / f"{prefix}{name}")
             save_picture(images, folder / f"{prefix}{name}", columns=SIDE)
-
-    def _condition(self, model: ALI) -> Tensor | None:
-        size = model.config.condition_size
-        return conditions.from_labels(self.labels, size) if size and self.labels is not None else None
 
     def _samples(self, model: ALI, condition: Tensor | None, generator: torch.Generator) -> Tensor:
         if condition is None:
             return model.sample(POINTS if self.shows_points else SIDE * SIDE, generator=generator)
         # A row for each z, a column for each of ten conditions that differ.
         columns = condition.unique(dim=0).flip(0)[:SIDE]
-        return vary_condition(model, model.prior(SIDE, generator), columns)
+        return model.vary_condition(model.prior(SIDE, generator), columns)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from ali_plugin.datasets.split import to_unit
 from ali_plugin.errors import FolderError
 from ali_plugin.support.devices import resolve_device
 from ali_plugin.training import checkpoint, distributed, fingerprint
@@ -57,7 +56,7 @@ def prepare(
         config, out, resume=resume, allow_changed_data=allow_changed_data, callbacks=watching, registry=registry
     )
     held_out = trainer.held_out
-    shown = to_unit(torch.from_numpy(held_out.data[:VARIANCE_OVER].copy()))
+    shown, _ = held_out.rows(slice(VARIANCE_OVER))
     trainer.callbacks.insert(0, CollapseWarning(shown.var(0).mean().item()))
     trainer.callbacks.insert(0, BestModel(held_out))
     trainer.callbacks.insert(0, PictureSaver(held_out))

@@ -60,18 +60,14 @@ def refuse_used(out: Path) -> None:
 
     It is free where it is empty, or holds no more than a run leaves that was killed before its first checkpoint.
     """
-    if out.exists() and not out.is_dir():
-        raise FolderError(f"{str(out)!r} is a file; name a folder with --out")
-    if checkpoint.found(out):
-        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
-    foreign = next(_not_early(out), None)
-    if foreign is not None and (out / TRAIN_CONFIG_NAME).is_file():
-        raise FolderError(
-            f"{str(out)!r} is in use: its run has no checkpoint, but {foreign.name!r} is there; move that away to "
-            "start anew, or name another --out"
+    offer = "continue its run with --resume, or name another --out"
+    found = atomic.occupant(out, _is_early)
+    if found is not None and (out / TRAIN_CONFIG_NAME).is_file() and not checkpoint.found(out):
+        offer = (
+            f"its run has no checkpoint, but {found.name!r} is there; move that away to start anew, or name "
+            "another --out"
         )
-    if foreign is not None:
-        raise FolderError(f"{str(out)!r} is in use; continue its run with --resume, or name another --out")
+    atomic.refuse_used(out, offer, _is_early)
 
 
 def claim(out: Path, metrics: Metrics, step: int | None, *, again: bool) -> None:
@@ -126,18 +122,14 @@ def _what(out: Path) -> str:
     return f"the run in {str(out)!r}"
 
 
-def _not_early(out: Path) -> Iterator[Path]:
-    """What a run does not leave behind that has no checkpoint yet."""
+def _is_early(path: Path) -> bool:
+    """Whether a run leaves it that was killed before its first checkpoint."""
     ours = {SAMPLES: PICTURE, TENSORBOARD: EVENTS}
-    for path in _entries(out):
-        if path.is_dir() and not (path.is_symlink() and path.name not in (checkpoint.FOLDER, *ours, BEST)):
-            mine = ours.get(path.name)
-            inside = (entry.name for entry in _entries(path))
-            early = all(atomic.is_partial(name) or (mine and mine.fullmatch(name)) for name in inside)
-        else:
-            early = path.name in OWN_FILES or atomic.is_partial(path.name)
-        if not early:
-            yield path
+    if not path.is_dir() or (path.is_symlink() and path.name not in (checkpoint.FOLDER, *ours, BEST)):
+        return path.name in OWN_FILES or atomic.is_partial(path.name)
+    mine = ours.get(path.name)
+    inside = (entry.name for entry in _entries(path))
+    return all(atomic.is_partial(name) or (mine is not None and mine.fullmatch(name)) for name in inside)
 
 
 def _entries(folder: Path) -> list[Path]:

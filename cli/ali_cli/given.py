@@ -41,8 +41,7 @@ class Given:
         Args:
             whole: all samples of a dataset whose samples are files.
         """
-        from ali_plugin.tasks.inputs import load_inputs
-        from ali_plugin.tasks.tasks import load_model
+        from ali_plugin.tasks.inputs import load_inputs, load_model
 
         model = load_model(self.model, self.device)
         inputs = load_inputs(model, self.model, self.images, self.dataset, self.data_dir, limit, self.condition, whole)

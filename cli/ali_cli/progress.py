@@ -158,9 +158,7 @@ class ProgressBar(TrainingProgress):
         self.say(f"warning: {text}")
 
     def close(self) -> None:
-        if self._heart is not None:
-            self._heart.stop()
-            self._heart = None
+        super().close()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

@@ -25,7 +25,8 @@ def command(given: Given, out: Path, seed: int, as_json: bool) -> None:
     (N, latent), and ``labels`` where the data have them; where samples are files, its metadata has ``names``, a JSON
     list of N.
     """
-    from ali_plugin.tasks.tasks import encode, write_tensors
+    from ali_plugin.tasks.generate import encode
+    from ali_plugin.tasks.output import write_tensors
 
     loaded, inputs = given.load(whole=True)
     tensors = encode(loaded, inputs, seed)

@@ -54,8 +54,7 @@ def command(
     from ali_plugin.evaluation.context import Context
     from ali_plugin.evaluation.evaluate import evaluate
     from ali_plugin.folder import evaluation_record as record
-    from ali_plugin.tasks.inputs import dataset_of
-    from ali_plugin.tasks.tasks import load_model
+    from ali_plugin.tasks.inputs import dataset_of, load_model
 
     hide_progress_if_quiet()
     if Path(model).is_dir():

@@ -24,7 +24,7 @@ from ali_cli.terminal import note, print_json
 @json_option
 def command(model: str, out: Path, dtype: str, no_discriminator: bool, layout: str, as_json: bool) -> None:
     """Write MODEL as a folder with nothing but what is published: config, weights, card and pictures."""
-    from ali_plugin.tasks.tasks import export
+    from ali_plugin.tasks.export import export
 
     files = export(model, out, dtype, discriminator=not no_discriminator, layout=layout)
     if as_json:

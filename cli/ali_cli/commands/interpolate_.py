@@ -24,7 +24,8 @@ def command(given: Given, steps: int, rows: int, out: Path, as_json: bool) -> No
 
     The ends are IMAGES, two for each row, or pictures of a folder, or held-out samples of the dataset.
     """
-    from ali_plugin.tasks.tasks import interpolate, write_pictures
+    from ali_plugin.tasks.generate import interpolate
+    from ali_plugin.tasks.output import write_pictures
 
     loaded, inputs = given.load(2 * rows)
     paths = interpolate(loaded, inputs if given.each_named else inputs.paired(), steps)

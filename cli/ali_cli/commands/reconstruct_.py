@@ -24,7 +24,8 @@ def command(given: Given, count: int, out: Path, as_json: bool) -> None:
     The originals are IMAGES (files, or folders of them), or held-out samples of the dataset.
     """
     from ali_plugin.pictures.grid import side_by_side
-    from ali_plugin.tasks.tasks import reconstruct, write_pictures
+    from ali_plugin.tasks.generate import reconstruct
+    from ali_plugin.tasks.output import write_pictures
 
     loaded, inputs = given.load(count)
     originals, again = inputs.x, reconstruct(loaded, inputs)

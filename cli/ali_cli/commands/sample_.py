@@ -34,7 +34,9 @@ def command(
 
     A conditional model gives each z a row and each condition a column.
     """
-    from ali_plugin.tasks.tasks import load_model, sample, write_pictures
+    from ali_plugin.tasks.generate import sample
+    from ali_plugin.tasks.inputs import load_model
+    from ali_plugin.tasks.output import write_pictures
 
     images, columns = sample(load_model(model, device), count, seed, conditions)
     write_pictures(images, out, columns)
