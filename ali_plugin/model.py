@@ -135,11 +135,14 @@ class ALI(nn.Module):
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        return model_folder.load(cls, folder, parts, torch.device(device), dtype, registry)
+        config, nets = model_folder.read(folder, parts, device=device, dtype=dtype, registry=registry)
+        model = cls(config, **nets)
+        model.registry = registry
+        return model.eval()
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Write config.json and model.safetensors, each replaced as a whole."""
-        model_folder.save(self, Path(save_directory))
+        model_folder.write(Path(save_directory), self.config, self.nets)
 
     def push_to_hub(
         self,
@@ -164,19 +167,19 @@ class ALI(nn.Module):
         Raises:
             HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
         """
+        from ali_plugin.folder.checked import check
         from ali_plugin.hub.publish import push
 
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             return push(
-                Path(folder),
+                check(Path(folder), registry),
                 repo_id,
                 private=private,
                 revision=revision,
                 create_pr=create_pr,
                 message=commit_message,
                 token=token,
-                registry=registry,
             ).commit_url
 
     @property
@@ -188,6 +191,11 @@ class ALI(nn.Module):
     def dtype(self) -> torch.dtype:
         """The type of the weights, which data, latents and conditions have to have."""
         return next(self.parameters()).dtype
+
+    @property
+    def nets(self) -> dict[str, nn.Module]:
+        """The parts that were built or loaded, by kind."""
+        return {kind: net for kind in PARTS if (net := getattr(self, kind)) is not None}
 
     def part(self, kind: str) -> nn.Module:
         """The encoder, decoder or discriminator; OptionError if it was not loaded."""

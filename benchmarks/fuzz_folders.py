@@ -24,6 +24,7 @@ from typing import Any
 
 from ali_plugin import ALI, ALIError
 from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.checked import check
 from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card
 
@@ -79,7 +80,7 @@ def fuzz(place: Path, count: int, chance: random.Random) -> dict[str, Any]:
 
 USES: dict[str, Callable[[Path], object]] = {
     "load": ALI.from_pretrained,
-    "card": card.text,
+    "card": lambda folder: card.text(check(folder)),
     "evaluation": record.read,
     "training": TrainingRecord.from_folder,
 }

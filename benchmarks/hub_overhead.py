@@ -35,6 +35,7 @@ def measure(folder: Path, rounds: int, home: Path) -> dict[str, list[float]]:
     from huggingface_hub import HfApi, snapshot_download
 
     from ali_plugin import ALI
+    from ali_plugin.folder.checked import check
     from ali_plugin.folder.model_folder import FILES
     from ali_plugin.hub.download import fetch
     from ali_plugin.hub.publish import push
@@ -52,11 +53,11 @@ def measure(folder: Path, rounds: int, home: Path) -> dict[str, list[float]]:
         times.setdefault(name, []).append(timed(work))
 
     process = [str(Path(sys.executable).with_name("ali")), "push", str(folder), "alice/warm"]
-    push(folder, "alice/warm", keep_card=True)
+    push(check(folder), "alice/warm", keep_card=True)
     for number in range(rounds):
         raw, ours = home / f"raw{number}", home / f"ours{number}"
         note("push raw", lambda n=number: raw_push(f"alice/raw{n}"))
-        note("push", lambda n=number: push(folder, f"alice/ours{n}", keep_card=False))
+        note("push", lambda n=number: push(check(folder), f"alice/ours{n}", keep_card=False))
         note("first raw", lambda c=raw: raw_load(c))
         note("first", lambda c=ours: fetch("alice/warm", cache_dir=c))
         note("cached raw", lambda c=raw: raw_load(c))

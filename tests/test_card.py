@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from ali_plugin import ALI, ALIError
 from ali_plugin.errors import CardError
 from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.checked import check
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card
@@ -147,7 +148,7 @@ def test_the_command(run: Path, ali: Ali) -> None:
 def test_damaged_records(run: Path, name: str, content: str) -> None:
     (run / name).write_text(content)
     with pytest.raises(ALIError, match=name):
-        card.text(run)
+        card.text(check(run))
 
 
 def test_models_without_a_run(tmp_path: Path) -> None:

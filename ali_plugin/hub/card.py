@@ -12,16 +12,14 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from ali_plugin.config.model_config import ModelConfig
-from ali_plugin.folder import evaluation_record as record
-from ali_plugin.folder import model_folder
-from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder.checked import Checked, check
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.folder.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card_text
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_text
-from ali_registry import Architecture, Dataset, Registry, UnknownName, default_registry
+from ali_registry import Architecture, Dataset, Registry, UnknownName
 from ali_registry.text import printable
 
 TEMPLATE = "card.md.jinja"
@@ -34,19 +32,12 @@ UNNAMED = "USER/NAME"
 def write(folder: Path, repo_id: str | None = None, *, license: str | None = None,
           registry: Registry | None = None) -> str:  # fmt: skip
     """Make or refresh a folder's README.md and return its text; see ``text``."""
-    made = text(folder, repo_id, license=license, registry=registry)
+    made = text(check(folder, registry), repo_id, license=license)
     atomic.write(folder / CARD_NAME, made)
     return made
 
 
-def text(
-    folder: Path,
-    repo_id: str | None = None,
-    *,
-    theirs: str | None = None,
-    license: str | None = None,
-    registry: Registry | None = None,
-) -> str:
+def text(model: Checked, repo_id: str | None = None, *, theirs: str | None = None, license: str | None = None) -> str:
     """The card of a model folder. What stands outside of the marked sections of its README.md stays as it is,
     and so do metadata that are not about the model's files; a section whose marks were removed stays away.
 
@@ -57,21 +48,15 @@ def text(
 
     Raises:
         CardError: the metadata of the present card cannot be read.
-        ALIError: the folder is not sound.
     """
-    registry = registry or default_registry()
-    config = model_folder.check(folder, registry)
-    own = read_text(folder / CARD_NAME) if (folder / CARD_NAME).exists() else ""
+    path = model.path / CARD_NAME
+    own = read_text(path) if path.exists() else ""
     present = theirs if theirs and not _written_by_hand(own) else own
     if repo_id is None:
         named = SNIPPET_ID.search(present)
         repo_id = named[1] if named and named[1] != UNNAMED else None
-    training, figures = TrainingRecord.from_folder(folder), record.read(folder)
-    data = _metadata(present, config, training, figures, repo_id, license, registry)
-    if pipeline_folder.is_pipeline(folder):
-        data.tags = [*(data.tags or []), *({"diffusers"} - set(data.tags or []))]
-    sections = _sections(folder, config, training, figures, repo_id, registry)
-    front, body = f"---\n{_yaml(data)}\n---\n", _refreshed(card_text.split(present)[1], sections)
+    front = f"---\n{_yaml(_metadata(model, present, repo_id, license))}\n---\n"
+    body = _refreshed(card_text.split(present)[1], _sections(model, repo_id))
     return (front.replace("\n", "\r\n") if "\r\n" in present else front) + body
 
 
@@ -97,32 +82,26 @@ def _written_by_hand(card: str) -> bool:
     return bool(card_text.replaced(body, dict.fromkeys((part.name for part in card_text.sections(body)), "")).strip())
 
 
-def _metadata(
-    present: str,
-    config: ModelConfig,
-    training: TrainingRecord | None,
-    figures: list[Figure],
-    repo_id: str | None,
-    license: str | None,
-    registry: Registry,
-) -> ModelCardData:
+def _metadata(model: Checked, present: str, repo_id: str | None, license: str | None) -> ModelCardData:
+    config, training, figures, registry = model.config, model.training, model.figures, model.registry
     kept = _present_metadata(present)
     for ours in ("model-index", "library_name", "pipeline_tag", *ARGUMENTS):
         kept.pop(ours, None)
     licensed = kept.pop("license", None)
     datasets = sorted({*([training.dataset] if training else []), *(figure.dataset for figure in figures)})
     tags = ["ali", "bigan", "adversarially-learned-inference", *([config.architecture] if config.architecture else [])]
+    hosts = ["diffusers"] if model.is_pipeline else []
     own: dict[str, Any] = {
         "license": license or licensed or _license(training, registry),
         "library_name": "ali-plugin",
         "pipeline_tag": TASK if len(config.data_shape) == 3 else None,
-        "tags": list(dict.fromkeys([*tags, *_texts(kept.pop("tags", []))])),
+        "tags": list(dict.fromkeys([*tags, *_texts(kept.pop("tags", [])), *hosts])),
         "datasets": list(dict.fromkeys([*(_hub_name(name, registry) for name in datasets),
                                         *_texts(kept.pop("datasets", []))])) or None,
     }  # fmt: skip
-    name = (repo_id or f"me/ali-{config.architecture or 'model'}").rpartition("/")[2]
     results = [_result(figure, registry) for figure in figures]
-    data = ModelCardData(**own, model_name=name if results else None, eval_results=results or None)
+    name = _name(config, repo_id) if results else None
+    data = ModelCardData(**own, model_name=name, eval_results=results or None)
     for key, value in kept.items():
         data[key] = value
     return data
@@ -146,30 +125,27 @@ def _result(figure: Figure, registry: Registry) -> EvalResult:
     )
 
 
-def _sections(
-    folder: Path,
-    config: ModelConfig,
-    training: TrainingRecord | None,
-    figures: list[Figure],
-    repo_id: str | None,
-    registry: Registry,
-) -> dict[str, str]:
-    parts = model_folder.weightless_parts(config, registry)
+def _name(config: ModelConfig, repo_id: str | None) -> str:
+    return repo_id.rpartition("/")[2] if repo_id else f"ali-{config.architecture or 'model'}"
+
+
+def _sections(model: Checked, repo_id: str | None) -> dict[str, str]:
+    config, registry = model.config, model.registry
     rendered = _template().render(
-        name=(repo_id or f"me/ali-{config.architecture or 'model'}").rpartition("/")[2],
+        name=_name(config, repo_id),
         repo_id=repo_id or UNNAMED,
         config=config,
         shape="x".join(map(str, config.data_shape)),
         pictures=len(config.data_shape) == 3,
-        pipeline=pipeline_folder.is_pipeline(folder),
+        pipeline=model.is_pipeline,
         reference=_reference(config, registry),
-        parameters={kind: sum(p.numel() for p in net.parameters()) for kind, net in parts.items()},
-        training=training,
+        parameters=model.parameters,
+        training=model.training,
         distributions=sorted({"ali-plugin", *(plugin.distribution for plugin in config.plugins)}),
-        licence=_dataset_licence(training, registry),
-        figures=figures,
-        samples=SAMPLES_NAME if (folder / SAMPLES_NAME).is_file() else None,
-        reconstructions=RECONSTRUCTIONS_NAME if (folder / RECONSTRUCTIONS_NAME).is_file() else None,
+        licence=_dataset_licence(model.training, registry),
+        figures=model.figures,
+        samples=SAMPLES_NAME if SAMPLES_NAME in model.files else None,
+        reconstructions=RECONSTRUCTIONS_NAME if RECONSTRUCTIONS_NAME in model.files else None,
     )
     return {part.name: rendered[part.start : part.stop] for part in card_text.sections(rendered)}
 

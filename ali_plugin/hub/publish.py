@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import ModelInfo
 
 from ali_plugin.errors import ALIError, HubError
-from ali_plugin.folder import model_folder
+from ali_plugin.folder.checked import Checked
 from ali_plugin.folder.model_folder import CARD_NAME, FILES
 from ali_plugin.hub import card
 from ali_plugin.hub.download import LIBRARY, download, split_id
@@ -19,7 +19,6 @@ from ali_plugin.hub.guard import COMMIT, SILENCE
 from ali_plugin.support import atomic, locks
 from ali_plugin.support.strict_json import read_text, short
 from ali_plugin.version import __version__
-from ali_registry import Registry
 
 MESSAGE = "Upload an ALI model"
 
@@ -56,35 +55,40 @@ class Pushed:
     unkept: str = ""
 
 
-def plan(folder: Path, repo_id: str, registry: Registry | None = None) -> Plan:
-    """Check a folder and list what a push would send, without a connection.
+def plan(model: Checked, repo_id: str) -> Plan:
+    """List what a push would send, without a connection.
 
     Raises:
-        ALIError: the folder is not sound, or ``repo_id`` is no Hub id.
+        HubError: ``repo_id`` is no Hub id.
+        CardError: the metadata of the present card cannot be read.
     """
-    planned = _checked(folder, repo_id, registry)
-    planned.files[CARD_NAME] = len(card.text(folder, repo_id, registry=registry).encode())
-    return planned
+    _refuse_revision(repo_id)
+    return Plan(_sizes(model, card.text(model, repo_id)), _left(model))
 
 
-def _checked(folder: Path, repo_id: str, registry: Registry | None) -> Plan:
-    """A plan in which the card's size is not known yet."""
+def _refuse_revision(repo_id: str) -> None:
     if split_id(repo_id)[1]:
         raise HubError(f"{repo_id!r} names a revision; give a branch with --revision")
-    config = model_folder.check(folder, registry)
-    names = {*model_folder.files_of(folder, config), CARD_NAME}
-    sizes = {name: (folder / name).stat().st_size for name in names - {CARD_NAME}}
-    sizes[CARD_NAME] = 0
-    inside = [path for kind in config.parts if (folder / kind).is_dir() for path in (folder / kind).iterdir()]
-    beside = [path for path in folder.iterdir() if path.name not in config.parts]
-    places = {str(path.relative_to(folder)): path for path in (*beside, *inside)}
-    known = {*names, *locks.FILES}
-    left = sorted(f"{name}/" if path.is_dir() else name for name, path in places.items() if name not in known)
-    return Plan({name: sizes[name] for name in FILES if name in sizes}, tuple(left))
+
+
+def _sizes(model: Checked, readme: str) -> dict[str, int]:
+    """The files that go, with the card in place of the one in the folder."""
+    sizes = {**model.files, CARD_NAME: len(readme.encode())}
+    return {name: sizes[name] for name in FILES if name in sizes}
+
+
+def _left(model: Checked) -> tuple[str, ...]:
+    """What else lies in the folder, folders with a slash."""
+    parts = model.config.parts
+    inside = [path for kind in parts if (model.path / kind).is_dir() for path in (model.path / kind).iterdir()]
+    beside = [path for path in model.path.iterdir() if path.name not in parts]
+    places = {str(path.relative_to(model.path)): path for path in (*beside, *inside)}
+    known = {*model.files, CARD_NAME, *locks.FILES}
+    return tuple(sorted(f"{name}/" if path.is_dir() else name for name, path in places.items() if name not in known))
 
 
 def push(
-    folder: Path,
+    model: Checked,
     repo_id: str,
     *,
     private: bool | None = None,
@@ -93,7 +97,6 @@ def push(
     message: str = MESSAGE,
     token: str | bool | None = None,
     keep_card: bool = True,
-    registry: Registry | None = None,
 ) -> Pushed:
     """Publish the model folder's own files in one commit; no commit if the Hub has them already.
 
@@ -101,20 +104,21 @@ def push(
         private: of a repository that does not exist yet.
         revision: a branch, made if need be.
         create_pr: propose the commit as a pull request, to anybody's repository.
-        keep_card: write the refreshed card into ``folder`` as well, once it is published.
+        keep_card: write the refreshed card into the folder as well, once it is published.
 
     Raises:
         HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
-        ALIError: the folder is not sound.
+        CardError: the metadata of the present card cannot be read.
     """
     split_id(repo_id, revision)  # which has to be a name, too
-    planned = _checked(folder, repo_id, registry)
+    _refuse_revision(repo_id)
+    left = _left(model)
     api = HfApi(token=token, library_name=LIBRARY, library_version=__version__)
     with talking(repo_id, token, revision):
         info = _ready(api, repo_id, private, revision, create_pr)
-        readme = card.text(folder, repo_id, theirs=_their_card(repo_id, info, token), registry=registry)
-        sources: dict[str, Path | bytes] = {name: folder / name for name in planned.files}
-        sources[CARD_NAME] = readme.encode()
+        readme = card.text(model, repo_id, theirs=_their_card(repo_id, info, token))
+        sizes = _sizes(model, readme)
+        sources = {name: readme.encode() if name == CARD_NAME else model.path / name for name in sizes}
         made = api.create_commit(
             repo_id,
             _operations(sources, info),
@@ -128,10 +132,8 @@ def push(
     page = address(f"{api.endpoint}/{repo_id}")
     proposed = address(made.pr_url) if made.pr_url else None
     url = proposed or (f"{page}/tree/{revision}" if revision else page)
-    sizes = {**planned.files, CARD_NAME: len(readme.encode())}
-    unkept = _keep(folder / CARD_NAME, readme) if keep_card else ""
-    return Pushed(url, made.oid, proposed or address(made.commit_url), made.oid != info.sha, sizes, planned.left,
-                  unkept)  # fmt: skip
+    unkept = _keep(model.path / CARD_NAME, readme) if keep_card else ""
+    return Pushed(url, made.oid, proposed or address(made.commit_url), made.oid != info.sha, sizes, left, unkept)
 
 
 def _keep(path: Path, readme: str) -> str:

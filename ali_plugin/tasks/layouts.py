@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ali_plugin.folder import model_folder
 from ali_plugin.folder import pipeline_layout as pipeline_folder
 from ali_plugin.folder.model_folder import COMPANIONS
 from ali_plugin.model import ALI
@@ -27,7 +26,7 @@ def save(model: ALI, folder: Path, layout: str) -> None:
 
         ALIPipeline.from_model(model).save_pretrained(folder)
     else:
-        model_folder.save(model, folder)
+        model.save_pretrained(folder)
 
 
 def copy_companions(source: Path, target: Path) -> None:

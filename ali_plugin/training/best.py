@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import ConfigError, FolderError
-from ali_plugin.folder import model_folder
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_object
 from ali_plugin.training.callbacks import Callback
@@ -36,7 +35,7 @@ class BestModel(Callback):
         x, condition = self.held_out.rows(slice(SAMPLES), condition_size=size, device=trainer.device)
         error = (model.reconstruct(x, condition) - x).square().mean().item()
         if error < best_error(folder):
-            model_folder.save(model, folder)
+            model.save_pretrained(folder)
             record = {"step": trainer.step, "reconstruction_mse": error}
             atomic.write(folder / RECORD, json.dumps(record) + "\n")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ali_plugin.errors import FolderError
-from ali_plugin.folder import model_folder
 from ali_plugin.training import checkpoint
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Saver:
         self._unsaved = states
         path = checkpoint.save(trainer.out, trainer.training_step, position, states, trainer.data, trainer.config.keep)
         self._unsaved = None
-        model_folder.save(trainer.averaged_model(), trainer.out)
+        trainer.averaged_model().save_pretrained(trainer.out)
         return path
 
     def finish(self, trainer: Trainer) -> FolderError | None:
@@ -54,7 +53,7 @@ class Saver:
         last = checkpoint.found(trainer.out)[-1:]
         since = f"--resume goes on from {last[0]}" if last else "the run cannot be continued"
         try:
-            model_folder.save(trainer.averaged_model(), trainer.out)  # a run killed after its last checkpoint lacks it
+            trainer.averaged_model().save_pretrained(trainer.out)  # a run killed after its last checkpoint lacks it
         except FolderError as error:
             raise FolderError(f"{unsaved or error}; {since}") from error
         if self._unsaved is None:

@@ -24,6 +24,7 @@ def command(model: str, write: bool, license: str | None, as_json: bool) -> None
     What a person has written between the marked sections stays, and so do metadata that were added.
     """
     from ali_plugin.errors import OptionError
+    from ali_plugin.folder.checked import check
     from ali_plugin.folder.model_folder import CARD_NAME
     from ali_plugin.hub import card
     from ali_plugin.hub.download import locate
@@ -31,7 +32,7 @@ def command(model: str, write: bool, license: str | None, as_json: bool) -> None
     folder = locate(model)
     if write and not Path(model).is_dir():
         raise OptionError(f"{model!r} is on the Hub; its card is refreshed when a folder is pushed there")
-    text = card.write(folder, license=license) if write else card.text(folder, license=license)
+    text = card.write(folder, license=license) if write else card.text(check(folder), license=license)
     if as_json:
         print_json({"path": str(folder / CARD_NAME), "written": write, "text": text})
     elif write:

@@ -47,6 +47,7 @@ def command(
     """
     from pathlib import Path
 
+    from ali_plugin.folder.checked import check
     from ali_plugin.hub.download import locate
     from ali_plugin.hub.publish import plan, push
     from ali_plugin.tasks.layouts import in_layout
@@ -54,10 +55,10 @@ def command(
     source = locate(model)
     with in_layout(source, layout) as folder:
         if dry_run:
-            planned = plan(folder, repo)
+            planned = plan(check(folder), repo)
         else:
             pushed = push(
-                folder,
+                check(folder),
                 repo,
                 private=private,
                 revision=revision,
