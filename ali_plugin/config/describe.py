@@ -13,6 +13,7 @@ from ali_plugin.config.compose import build_parts, compose
 from ali_plugin.config.model_config import ModelConfig
 from ali_plugin.nets.distribution import as_posterior
 from ali_plugin.nets.layers import Layer
+from ali_plugin.support.weightless import weightless
 from ali_registry import Registry, default_registry
 
 
@@ -40,7 +41,7 @@ def describe_architecture(name: str, registry: Registry | None = None) -> list[L
 
 def describe(config: ModelConfig, registry: Registry | None = None) -> list[LayerLine]:
     """The layers of a composed model."""
-    with torch.device("meta"):
+    with weightless():
         parts = build_parts(config, registry or default_registry())
         x = torch.empty(2, *config.data_shape)
         z = torch.empty(2, config.latent_size)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
@@ -25,11 +24,11 @@ from ali_plugin.config.model_config import CONFIG_NAME, SCHEMA_VERSION, ModelCon
 from ali_plugin.diffusers.distribution import LatentDistribution
 from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
-from ali_plugin.folder import model_folder, weights
-from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder import model_folder, pipeline_layout, weights
 from ali_plugin.model import ALI, pair_logit
 from ali_plugin.nets import state
 from ali_plugin.support import atomic
+from ali_plugin.support.weightless import weightless
 from ali_plugin.version import __version__
 from ali_registry import default_registry
 
@@ -91,8 +90,8 @@ class Component(ModelMixin, Saved):
             OptionError: the model has no such part.
         """
         net = model.part(cls.kind)
-        with torch.device("meta"):
-            component: Self = cls(**pipeline_folder.flat(model.config, cls.kind))
+        with weightless():
+            component: Self = cls(**pipeline_layout.flat(model.config, cls.kind))
         component.add_module(cls.kind, net)
         component.train(net.training)
         return component
@@ -117,7 +116,7 @@ class Component(ModelMixin, Saved):
 
     def _checked(self, **changes: Any) -> ModelConfig:
         flat = {key: value for key, value in self.config.items() if not key.startswith("_")}
-        text = json.dumps(pipeline_folder.nested(self.kind, {**flat, **changes}))
+        text = json.dumps(pipeline_layout.nested(self.kind, {**flat, **changes}))
         return ModelConfig.from_json(text, type(self).__name__)
 
     def _model(self) -> ALI:
@@ -143,16 +142,16 @@ class Component(ModelMixin, Saved):
         subfolder, variant = kwargs.pop("subfolder", None), kwargs.get("variant")
         names = (CONFIG_NAME, weights_name(variant))
         own = [f"{subfolder or cls.kind}/{name}" for name in names]
-        files = (*own, *names, pipeline_folder.INDEX_NAME, model_folder.WEIGHTS_NAME)
+        files = (*own, *names, pipeline_layout.INDEX_NAME, model_folder.WEIGHTS_NAME)
         folder = Hub.of(kwargs).locate(pretrained_model_name_or_path, files)
         home = folder / (subfolder or "")
-        if pipeline_folder.is_pipeline(folder):
+        if pipeline_layout.is_pipeline(folder):
             home = folder / (subfolder or cls.kind)
         elif (folder / model_folder.WEIGHTS_NAME).is_file():
             model = ALI.from_pretrained(folder, parts=(cls.kind,), **default_options(kwargs))
             return cls.from_model(model)
         model_folder.refuse_links_elsewhere(home, names)
-        config = pipeline_folder.read_component(home, cls.kind)
+        config = pipeline_layout.read_component(home, cls.kind)
         net = model_folder.weightless_parts(config, default_registry())[cls.kind]
         implied = {f"{cls.kind}.{name}": tensor for name, tensor in state.named(net).items()}
         weights.check(home / names[1], implied)
@@ -206,10 +205,10 @@ class Component(ModelMixin, Saved):
 def weights_name(variant: str | None) -> str:
     """The host's name of the weights; OptionError for a variant that is no plain word."""
     if variant is None:
-        return pipeline_folder.WEIGHTS_NAME
+        return pipeline_layout.WEIGHTS_NAME
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", variant):
         raise OptionError(f"{variant!r} is no name of a variant")
-    stem, _, suffix = pipeline_folder.WEIGHTS_NAME.rpartition(".")
+    stem, _, suffix = pipeline_layout.WEIGHTS_NAME.rpartition(".")
     return f"{stem}.{variant}.{suffix}"
 
 

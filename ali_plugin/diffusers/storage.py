@@ -13,8 +13,7 @@ from ali_plugin.config.model_config import PARTS, ModelConfig
 from ali_plugin.diffusers.components import ALIDecoder, ALIDiscriminator, ALIEncoder, Component, Saved, weights_name
 from ali_plugin.diffusers.options import Hub, default_options, publishing, refuse_unsafe, refuse_unsafe_saving
 from ali_plugin.errors import OptionError
-from ali_plugin.folder import model_folder
-from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder import model_folder, pipeline_layout
 from ali_plugin.hub import download as hub
 from ali_plugin.model import ALI
 
@@ -95,7 +94,7 @@ class StoredPipeline(Saved, DiffusionPipeline):
         )
         folder = Hub.of(kwargs).locate(pretrained_model_name_or_path, files)
         config = model_folder.read_config(folder)
-        if pipeline_folder.is_pipeline(folder):
+        if pipeline_layout.is_pipeline(folder):
             pipeline: Self = super().from_pretrained(str(folder), use_safetensors=True, **kwargs)
         else:
             passed = {kind: kwargs.pop(kind) for kind in PARTS if kind in kwargs}
@@ -124,8 +123,8 @@ class StoredPipeline(Saved, DiffusionPipeline):
         refuse_unsafe_saving(safe_serialization, kwargs)
         folder = Path(save_directory)
         super().save_pretrained(str(folder), variant=variant)
-        mine = pipeline_folder.files_of(self.model_config)
-        stale = (*model_folder.MODEL_FILES, model_folder.EVALUATION_NAME, *pipeline_folder.FILES)
+        mine = pipeline_layout.files_of(self.model_config)
+        stale = (*model_folder.MODEL_FILES, model_folder.EVALUATION_NAME, *pipeline_layout.FILES)
         model_folder.remove(folder, [name for name in stale if name not in mine])
         if push_to_hub:
             self.push_to_hub(variant=variant, **published)

@@ -1,6 +1,7 @@
-"""A model on the disk: where a folder is read, checked and written.
+"""A model on the disk: where a folder is written, read and checked.
 
 Lives here: ``model_folder`` (the library's layout, and reading either), ``pipeline_layout`` (that of a diffusers
-pipeline), ``weights`` (where weights are read and written), ``training_record`` and ``evaluation_record`` (the two records
-that go with a model). Imports ``config`` and what is below it; never ``hub``, ``model``, ``training`` or ``evaluation``.
+pipeline), ``weights`` (safetensors files), ``training_record`` and ``evaluation_record`` (the two records that go with
+a model), ``checked`` (all that a card or a push needs to know of a folder, found out once).
+Imports ``config`` and what is below it; never ``hub``, ``model``, ``training`` or ``evaluation``.
 """

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from ali_plugin.config.compose import build_parts
 from ali_plugin.config.model_config import CONFIG_NAME, PARTS, ModelConfig
 from ali_plugin.errors import FolderError, OptionError
-from ali_plugin.folder import pipeline_layout as pipeline_folder
-from ali_plugin.folder import weights
+from ali_plugin.folder import pipeline_layout, weights
 from ali_plugin.nets import state
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
+from ali_plugin.support.weightless import weightless
 from ali_registry import Registry, UnknownName, default_registry
 
 WEIGHTS_NAME = "model.safetensors"
@@ -29,7 +29,7 @@ TRAINING_NAME = "training.json"
 EVALUATION_NAME = "evaluation.json"
 MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAME)
 COMPANIONS = (CARD_NAME, SAMPLES_NAME, RECONSTRUCTIONS_NAME, TRAINING_NAME, EVALUATION_NAME)
-FILES = (*MODEL_FILES, *pipeline_folder.FILES, *COMPANIONS)
+FILES = (*MODEL_FILES, *pipeline_layout.FILES, *COMPANIONS)
 """All that a model folder may consist of, and so all that is published: the model in one layout, its companions."""
 
 
@@ -47,7 +47,7 @@ def write(folder: Path, config: ModelConfig, nets: Mapping[str, nn.Module]) -> N
     text = config.to_json()
     weights.write(folder / WEIGHTS_NAME, state.named(nn.ModuleDict(nets)), {"format": "pt"})
     atomic.write(folder / CONFIG_NAME, text)
-    remove(folder, (*pipeline_folder.FILES, EVALUATION_NAME))
+    remove(folder, (*pipeline_layout.FILES, EVALUATION_NAME))
 
 
 def remove(folder: Path, names: Collection[str]) -> None:
@@ -101,24 +101,24 @@ def read(
 
 def required(folder: Path) -> list[str]:
     """The files without which the folder is no model."""
-    if not pipeline_folder.is_pipeline(folder):
+    if not pipeline_layout.is_pipeline(folder):
         return list(MODEL_FILES)
     present = [kind for kind in PARTS if (folder / kind / CONFIG_NAME).is_file()]
-    return [f"{kind}/{pipeline_folder.WEIGHTS_NAME}" for kind in present] or list(pipeline_folder.FILES)
+    return [f"{kind}/{pipeline_layout.WEIGHTS_NAME}" for kind in present] or list(pipeline_layout.FILES)
 
 
 def files_of(folder: Path, config: ModelConfig) -> list[str]:
     """The files of the model in the layout that the folder has, and those of its companions that are there."""
-    names = pipeline_folder.files_of(config) if pipeline_folder.is_pipeline(folder) else MODEL_FILES
+    names = pipeline_layout.files_of(config) if pipeline_layout.is_pipeline(folder) else MODEL_FILES
     return [*names, *(name for name in COMPANIONS if (folder / name).is_file())]
 
 
 def weight_files(folder: Path, nets: Mapping[str, nn.Module]) -> Iterator[tuple[Path, dict[str, Tensor]]]:
     """The files with the weights of all of a folder's nets, each with what it has to hold."""
     implied = {kind: {f"{kind}.{name}": held for name, held in state.named(net).items()} for kind, net in nets.items()}
-    if pipeline_folder.is_pipeline(folder):
+    if pipeline_layout.is_pipeline(folder):
         for kind, own in implied.items():
-            yield folder / kind / pipeline_folder.WEIGHTS_NAME, own
+            yield folder / kind / pipeline_layout.WEIGHTS_NAME, own
     else:
         yield folder / WEIGHTS_NAME, {name: held for own in implied.values() for name, held in own.items()}
 
@@ -133,8 +133,8 @@ def read_config(folder: Path) -> ModelConfig:
     if not folder.is_dir():
         raise FolderError(f"{str(folder)!r} is no folder; give a run folder or a model folder")
     refuse_links_elsewhere(folder)
-    if pipeline_folder.is_pipeline(folder):
-        return pipeline_folder.read_config(folder)
+    if pipeline_layout.is_pipeline(folder):
+        return pipeline_layout.read_config(folder)
     return ModelConfig.from_file(folder / CONFIG_NAME)
 
 
@@ -163,7 +163,7 @@ def weightless_parts(config: ModelConfig, registry: Registry) -> dict[str, nn.Mo
         ConfigError, PartMismatch: the parts cannot be built or do not fit.
     """
     try:
-        with torch.device("meta"):
+        with weightless():
             return build_parts(config, registry)
     except UnknownName as error:
         raise _with_distributions(error, config, registry) from error

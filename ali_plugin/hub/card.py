@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ def _sections(model: Checked, repo_id: str | None) -> dict[str, str]:
     return {part.name: rendered[part.start : part.stop] for part in card_text.sections(rendered)}
 
 
+@cache
 def _template() -> Any:
     """The template of a checkout, else of the installed package."""
     checkout = Path(__file__).resolve().parents[2] / "model_cards" / TEMPLATE

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ali_plugin.folder import pipeline_layout as pipeline_folder
+from ali_plugin.folder import pipeline_layout
 from ali_plugin.folder.model_folder import COMPANIONS
 from ali_plugin.model import ALI
 from ali_registry import Registry
@@ -16,7 +16,7 @@ from ali_registry import Registry
 
 def layout_of(folder: Path) -> str:
     """ "ali" or "diffusers"."""
-    return "diffusers" if pipeline_folder.is_pipeline(folder) else "ali"
+    return "diffusers" if pipeline_layout.is_pipeline(folder) else "ali"
 
 
 def save(model: ALI, folder: Path, layout: str) -> None:
