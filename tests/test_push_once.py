@@ -164,7 +164,7 @@ DRAWS: dict[str, Callable[[Tensor], Any]] = {
     "kaiming": nn.init.kaiming_normal_,
     "xavier": nn.init.xavier_normal_,
 }
-REFUSED: dict[str, Callable[[Tensor], Any]] = {
+REFUSED: dict[str, Callable[[Any], Any]] = {
     "init": lambda weight: nn.init.normal_(weight, std=-1.0),
     "normal": lambda weight: weight.normal_(0, -1),
     "log normal": lambda weight: weight.log_normal_(0, -1),
