@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from ali_plugin.experiments.ensemble import EnsembleTraining, Member
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
