@@ -497,7 +497,7 @@ def test_one_class_is_nothing_to_learn(tmp_path: Path, ali: Ali) -> None:
 def test_what_is_measured_on_held_out_data_is_of_its_step(tmp_path: Path, ali: Ali) -> None:
     """Log lines every 3 steps, measurements every 2, an odd end: each line's figure is of its own step's weights."""
     from ali_plugin.training.callbacks import Callback
-    from ali_plugin.training.held_out import HeldOutError, classification_error
+    from ali_plugin.training.callbacks.held_out import HeldOutError, classification_error
 
     measured = {}
 

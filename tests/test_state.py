@@ -26,8 +26,8 @@ from ali_plugin.nets import state
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
 from ali_plugin.objectives.gan import PostHocGame
+from ali_plugin.training.callbacks import Run
 from ali_plugin.training.ema import AveragedWeights
-from ali_plugin.training.trainer import Trainer
 from ali_registry import default_registry
 from conftest import TINY, Ali
 
@@ -482,7 +482,7 @@ def test_a_callback_may_compile_a_net_in_the_middle_of_a_run(ali: Ali, tmp_path:
     from ali_plugin.training.run import prepare
 
     class Compiles(Callback):
-        def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
             if trainer.step == 5:
                 trainer.model.decoder = compiled(trainer.model.part("decoder"))
 

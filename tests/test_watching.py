@@ -21,8 +21,8 @@ import tiny
 from ali_plugin import ALI
 from ali_plugin.errors import CallbackFailed, FolderError
 from ali_plugin.support import atomic
-from ali_plugin.training import checkpoint, loggers
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training import checkpoint
+from ali_plugin.training.callbacks import Callback, loggers
 from ali_plugin.training.run import prepare
 from ali_registry import default_registry
 from conftest import Ali

@@ -30,7 +30,7 @@ from ali_plugin.evaluation.context import Context
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
 from ali_plugin.training.callbacks import Callback as Watcher
-from ali_plugin.training.trainer import Trainer
+from ali_plugin.training.callbacks import Run
 
 SHAPE, LATENT = (1, 4, 4), 3
 
@@ -94,7 +94,7 @@ def brightness(context: Context) -> dict[str, float]:
 class Diary(Watcher):
     """Writes down what it sees, into the run's folder."""
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         with (trainer.out / "diary.txt").open("a") as file:
             file.write(f"{trainer.step} {figures['loss_discriminator']}\n")
 

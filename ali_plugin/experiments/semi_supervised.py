@@ -9,7 +9,7 @@ from ali_plugin.experiments.figures import plots, save
 from ali_plugin.experiments.images import context_of, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
 from ali_plugin.experiments.training import Length, settings_of, train
-from ali_plugin.training.held_out import classification_error
+from ali_plugin.training.callbacks.held_out import classification_error
 
 QUICK, FULL = 200, 20_000  # steps
 LABELS = (100, 1000)

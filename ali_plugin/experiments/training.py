@@ -10,9 +10,8 @@ from ali_plugin.model import ALI
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.progress import track
 from ali_plugin.training import checkpoint
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks import Callback, Run
 from ali_plugin.training.run import prepare
-from ali_plugin.training.trainer import Trainer
 
 ENDLESS = MAX_STEPS
 CHECKPOINT_EVERY = 1000  # steps: what a stopped experiment loses at most
@@ -63,13 +62,13 @@ class Clock(Callback):
     def __init__(self, minutes: float) -> None:
         self.seconds = 60 * minutes
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: Run) -> None:
         self._look(trainer)
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         self._look(trainer)
 
-    def _look(self, trainer: Trainer) -> None:
+    def _look(self, trainer: Run) -> None:
         if trainer.seconds >= self.seconds:
             trainer.stop()
 
@@ -80,11 +79,11 @@ class Bar(Callback):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: Run) -> None:
         self._steps = track(range(trainer.total_steps), f"training {self.name}", trainer.total_steps)
         self._done = 0
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         while self._done < trainer.step:
             next(self._steps, None)
             self._done += 1

@@ -13,6 +13,6 @@ def register_callbacks(register: Callable[[Callback], None]) -> None:
         Callback(
             name="tensorboard",
             summary="writes every figure to RUN/tensorboard",
-            build="ali_plugin.training.loggers:TensorBoard",
+            build="ali_plugin.training.callbacks.loggers:TensorBoard",
         )
     )

@@ -1,9 +1,14 @@
-"""What a run is made of: its data, its untrained model."""
+"""What a run is made of, from its config: data, untrained model, batches, game, optimisers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ali_plugin.config.compose import compose
@@ -13,10 +18,104 @@ from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
+from ali_plugin.objectives.game import Game
+from ali_plugin.support.devices import float32_by_default, resolve_device
+from ali_plugin.support.memory import needed
+from ali_plugin.training import distributed, fingerprint
+from ali_plugin.training.batches import Batches
 from ali_plugin.training.config import TrainConfig
-from ali_registry import Architecture, Objective, Registry
+from ali_plugin.training.fingerprint import Fingerprint
+from ali_plugin.training.random_streams import OwnStream
+from ali_plugin.training.step import TrainingStep
+from ali_registry import Architecture, Entry, InvalidRecord, Objective, Registry, blaming
 
 MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
+SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A run before its first step.
+
+    Attributes:
+        device: that it trains on; of a planned run the tensors are on the meta device.
+        objective: the record that built the step's game, and the plugin that answers for it.
+        step: the game with an optimiser for each player.
+        total_steps: the length of the run.
+        stream: of its random numbers, after those that made the model.
+    """
+
+    config: TrainConfig
+    registry: Registry
+    device: torch.device
+    train: DataSplit
+    held_out: DataSplit
+    model: ALI
+    batches: Batches
+    objective: Entry
+    step: TrainingStep
+    total_steps: int
+    stream: OwnStream
+
+    @cached_property
+    def data(self) -> Fingerprint:
+        """What the run sees."""
+        return Fingerprint.of({"train": self.train, "validation": self.held_out})
+
+    def continuing(self, checkpoint: Path, *, allowed: bool) -> tuple[str, ...]:
+        """What the person should know of the data where the run goes on from a checkpoint.
+
+        Args:
+            allowed: they may be others than the checkpoint's run has seen.
+
+        Raises:
+            DataError: they are others.
+            ConfigError: the checkpoint's fingerprint is damaged.
+        """
+        uses_classes = self.model.config.condition_size > 0 or self.config.labels is not None
+        return fingerprint.continuing(checkpoint, self.data, uses_classes=uses_classes, allowed=allowed)
+
+
+def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) -> Assembled:
+    """Make all that a run needs.
+
+    Args:
+        planned: on the meta device, which checks the same and takes no memory.
+
+    Raises:
+        ALIError: what the config names does not exist or does not fit.
+    """
+    device = distributed.local_device(resolve_device(config.device))
+    place = torch.device("meta") if planned else device
+    stream = OwnStream(config.seed, place)
+    with working(stream):
+        train, held_out = load_data(config, "train", registry), load_data(config, "validation", registry)
+        with place:
+            model = build_model(config, train, registry)
+        distributed.synchronise_batch_norm(model)
+        batches = Batches(
+            train,
+            config.batch_size,
+            config.seed,
+            place,
+            condition_size=model.config.condition_size,
+            labelled=config.labels,
+        )
+        if not planned:
+            initialise_output(model, train)
+        objective = registry.entry(Objective, config.objective)
+        step = TrainingStep(build_game(config, model, objective, registry), config)
+        total_steps = config.total_steps(batches.steps_per_epoch)
+        if distributed.rank():
+            torch.manual_seed(config.seed + distributed.rank() * SEED_STRIDE)
+    return Assembled(config, registry, device, train, held_out, model, batches, objective, step, total_steps, stream)
+
+
+@contextmanager
+def working(stream: OwnStream) -> Iterator[None]:
+    """Work for a run: with its own random numbers, in float32, and with advice where memory is short."""
+    with stream.drawing(), float32_by_default(), needed("this run; take a smaller --batch-size"):
+        yield
 
 
 def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:
@@ -66,6 +165,21 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
     if config.batch_size == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise OptionError("--batch-size is 1, but the nets have batch norm, which compares samples; take at least 2")
     return model
+
+
+def build_game(config: TrainConfig, model: ALI, objective: Entry, registry: Registry) -> Game:
+    """What a model's nets play.
+
+    Raises:
+        InvalidRecord: the objective's plugin builds something else.
+        PluginFailed: it raises what is no ALIError.
+    """
+    with blaming(objective):
+        game = registry.get(Objective, config.objective).call(model)
+    if not isinstance(game, Game):
+        who = f"objective {config.objective!r} of {objective.origin}"
+        raise InvalidRecord(f"{who} built a {type(game).__name__}, not a Game")
+    return game
 
 
 def initialise_output(model: ALI, split: DataSplit) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,70 +13,81 @@ from ali_plugin.support.limits import MAX_SEED, MAX_SIZE, MAX_STEPS
 from ali_plugin.support.paths import absolute
 from ali_plugin.support.strict_json import read_object, short
 from ali_plugin.support.typed import fields_of
+from ali_plugin.training.option import Option, option_of
 from ali_registry import Architecture, Dataset, Registry
 
 Precision = Literal["float32", "tf32", "bf16"]
 OnNaN = Literal["stop", "rewind"]
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
-RESUMABLE = {"epochs", "steps", "device", "checkpoint_every", "sample_every", "log_every", "keep", "on_nan",
-             "data_dir"}  # fmt: skip
-"""What may differ when a run is continued; anything else would make another run of it. The data's folder may have
-another place: what is in it is compared by its fingerprint."""
+DEFAULT_ARCHITECTURE = "fashion"
+RECIPE = "the architecture's"  # of a default
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The choices of one run.
+    """The choices of one run, each with what ``ali train`` says of it.
 
-    Attributes:
-        encoder, decoder, discriminator: parts in place of the architecture's.
-        data_dir: the folder of the dataset's files, absolute.
-        condition: make all three nets conditional on the dataset's labels or attributes.
-        labels: how many training samples' classes the objective may see.
-        epochs, steps: length; one of them is set, the other None.
-        lr_discriminator: the discriminator's learning rate where it is another (two time scales, Heusel et al., 2017).
-        lr_decay: let the learning rates fall to 0 over the run.
-        ema: decay per step of the averaged weights that are saved as the model, None for the plain ones.
-        seed: of everything random in the run.
-        precision: float32; tf32 matrix products on a GPU; bf16 nets with losses in float32.
-        compile: run the nets through torch.compile.
-        cuda_graphs: replay the whole step as one CUDA graph.
-        on_nan: what a loss that is not finite does: stop the run, or go back to the last checkpoint and
-            continue with half of the learning rate.
-        log_every, sample_every, checkpoint_every: in steps.
-        keep: how many of the last checkpoints stay.
+    One of ``epochs`` and ``steps`` is set, the other None. ``data_dir`` is absolute. It may differ in a continued run,
+    as a folder may be moved: what is in it is compared by its fingerprint. ``lr_discriminator`` makes two time scales
+    (Heusel et al., 2017).
     """
 
-    architecture: str
-    dataset: str
-    encoder: str | None = None
-    decoder: str | None = None
-    discriminator: str | None = None
-    latent_size: int | None = None
-    data_dir: str | None = None
-    objective: str = "ali"
-    condition: bool = False
-    labels: int | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    batch_size: int = 100
-    lr: float = 1e-4
-    lr_discriminator: float | None = None
-    lr_decay: bool = False
-    beta1: float = 0.5
-    beta2: float = 0.999
-    ema: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: Precision = "float32"
-    compile: bool = False
-    cuda_graphs: bool = False
-    on_nan: OnNaN = "stop"
-    log_every: int = 50
-    sample_every: int = 500
-    checkpoint_every: int = 1000
-    keep: int = 2
+    architecture: str = field(metadata=Option("Architecture.", name="arch", default=DEFAULT_ARCHITECTURE).told)
+    dataset: str = field(metadata=Option("Dataset.", default=RECIPE).told)
+    encoder: str | None = field(default=None, metadata=Option("Encoder in place of the architecture's.").told)
+    decoder: str | None = field(default=None, metadata=Option("Decoder in place of the architecture's.").told)
+    discriminator: str | None = field(
+        default=None, metadata=Option("Discriminator in place of the architecture's.").told
+    )
+    latent_size: int | None = field(default=None, metadata=Option("Size of z in place of the architecture's.").told)
+    data_dir: str | None = field(
+        default=None, metadata=Option("Folder of the dataset's files.", is_folder=True, resumable=True).told
+    )
+    objective: str = field(default="ali", metadata=Option("What the players play.").told)
+    condition: bool = field(
+        default=False, metadata=Option("Condition all nets on the data's labels or attributes.").told
+    )
+    labels: int | None = field(
+        default=None, metadata=Option("Labelled samples, for objectives that learn classes.").told
+    )
+    epochs: int | None = field(
+        default=None, metadata=Option("Length, in passes over the data.", default=RECIPE, resumable=True).told
+    )
+    steps: int | None = field(default=None, metadata=Option("Length, in steps.", resumable=True).told)
+    batch_size: int = field(default=100, metadata=Option("Samples per step.", default=RECIPE).told)
+    lr: float = field(default=1e-4, metadata=Option("Learning rate of Adam.", default=RECIPE).told)
+    lr_discriminator: float | None = field(
+        default=None, metadata=Option("The discriminator's learning rate.", default="as --lr").told
+    )
+    lr_decay: bool = field(default=False, metadata=Option("Let the learning rates fall to 0 over the run.").told)
+    beta1: float = field(default=0.5, metadata=Option("Adam's beta1.", default=RECIPE).told)
+    beta2: float = field(default=0.999, metadata=Option("Adam's beta2.", default=RECIPE).told)
+    ema: float | None = field(default=None, metadata=Option("Publish averaged weights with this decay per step.").told)
+    seed: int = field(default=0, metadata=Option("Same seed, same device: same weights.").told)
+    device: str = field(
+        default="auto",
+        metadata=Option("cpu, cuda, cuda:1, mps.", default="a GPU if present", resumable=True, learned=False).told,
+    )
+    precision: Precision = field(
+        default="float32", metadata=Option("float32, tf32 or bf16 (losses stay float32).").told
+    )
+    compile: bool = field(default=False, metadata=Option("Run the nets through torch.compile.").told)
+    cuda_graphs: bool = field(default=False, metadata=Option("Replay the whole step as one CUDA graph.").told)
+    on_nan: OnNaN = field(
+        default="stop",
+        metadata=Option("stop, or rewind to the last checkpoint with half the rate.", resumable=True).told,
+    )
+    log_every: int = field(default=50, metadata=Option("Steps between log lines.", resumable=True, learned=False).told)
+    sample_every: int = field(
+        default=500, metadata=Option("Steps between picture grids.", resumable=True, learned=False).told
+    )
+    checkpoint_every: int = field(
+        default=1000, metadata=Option("Steps between checkpoints.", resumable=True, learned=False).told
+    )
+    keep: int = field(
+        default=2, metadata=Option("How many of the last checkpoints stay.", resumable=True, learned=False).told
+    )
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size", "labels"):
@@ -151,7 +162,8 @@ def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -
     """
     given = {name: value for name, value in options.items() if value is not None}
     changed = {name: value for name, value in given.items() if value != getattr(saved, name)}
-    if refused := sorted(set(changed) - RESUMABLE):
+    resumable = {choice.name for choice in fields(saved) if option_of(choice).resumable}
+    if refused := sorted(set(changed) - resumable):
         name = refused[0]
         raise OptionError(
             f"the run was started with {name} {getattr(saved, name)!r}, not {changed[name]!r}; leave the option "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -12,6 +13,30 @@ from ali_plugin.training import distributed
 
 GENERATORS = ("cpu", "gpu")
 PREFIXES = tuple(f"random.{kind}." for kind in GENERATORS)  # of their names in a checkpoint; a process's number follows
+
+
+class OwnStream:
+    """A run's own stream of random numbers, which goes on wherever it is drawn from again.
+
+    Args:
+        seed: where it begins.
+        device: whose generators it has, beside the CPU's.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed, self._device = seed, device
+        self._states: list[Tensor] = []
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Draw from it, and leave the caller's stream as it was."""
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            if self._states:
+                restore_random_states(self._states, self._device)
+            else:
+                torch.manual_seed(self._seed)
+            yield
+            self._states = random_states(self._device)
 
 
 def named(states: Sequence[Sequence[Tensor]]) -> dict[str, Tensor]:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ali_plugin.errors import FolderError
-from ali_plugin.support.devices import resolve_device
-from ali_plugin.training import checkpoint, distributed, fingerprint
-from ali_plugin.training.assemble import build_model, load_data
-from ali_plugin.training.batches import count_batches, share
-from ali_plugin.training.best import BestModel
-from ali_plugin.training.callbacks import Callback, build_callback
-from ali_plugin.training.collapse import CollapseWarning
+from ali_plugin.training import checkpoint, distributed
+from ali_plugin.training.assemble import Assembled, assemble
+from ali_plugin.training.batches import share
+from ali_plugin.training.callbacks.best import BestModel
+from ali_plugin.training.callbacks.callback import Callback, build_callback
+from ali_plugin.training.callbacks.collapse import CollapseWarning
+from ali_plugin.training.callbacks.held_out import HeldOutError
+from ali_plugin.training.callbacks.pictures import PictureSaver
+from ali_plugin.training.callbacks.record import RecordKeeper
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
-from ali_plugin.training.fingerprint import Fingerprint
-from ali_plugin.training.held_out import HeldOutError
-from ali_plugin.training.pictures import PictureSaver
-from ali_plugin.training.record import RecordKeeper
 from ali_plugin.training.run_folder import refuse_unfit
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Callback as CallbackRecord
 from ali_registry import Registry, default_registry
-
-VARIANCE_OVER = 500  # held-out samples
 
 
 def prepare(
@@ -51,19 +45,26 @@ def prepare(
     """
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
-    watching = [build_callback(given, registry) if isinstance(given, str) else given for given in callbacks]
-    trainer = Trainer(
-        config, out, resume=resume, allow_changed_data=allow_changed_data, callbacks=watching, registry=registry
-    )
-    held_out = trainer.held_out
-    shown, _ = held_out.rows(slice(VARIANCE_OVER))
-    trainer.callbacks.insert(0, CollapseWarning(shown.var(0).mean().item()))
-    trainer.callbacks.insert(0, BestModel(held_out))
-    trainer.callbacks.insert(0, PictureSaver(held_out))
-    if trainer.config.labels is not None:
-        trainer.callbacks.insert(0, HeldOutError(held_out))
-    trainer.callbacks.append(RecordKeeper())  # last: the card shows what the others have written
-    return trainer
+    given = [build_callback(one, registry) if isinstance(one, str) else one for one in callbacks]
+    if distributed.restarted():  # by the launcher, after a process of the run has died
+        resume = bool(checkpoint.found(out))
+    elif distributed.rank() == 0:
+        refuse_unfit(out, resume=resume)
+    assembled = assemble(config, registry)
+    watching = watchers(assembled, given)
+    return Trainer(assembled, out, watching, resume=resume, allow_changed_data=allow_changed_data)
+
+
+def watchers(run: Assembled, given: Iterable[Callback]) -> list[Callback]:
+    """All callbacks of a run, in the order in which they are called."""
+    return [
+        *([] if run.config.labels is None else [HeldOutError(run.held_out)]),
+        PictureSaver(run.held_out),
+        BestModel(run.held_out),
+        CollapseWarning(run.held_out),
+        *given,
+        RecordKeeper(),  # last: the card shows what the others have written
+    ]
 
 
 def plan(
@@ -79,29 +80,22 @@ def plan(
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
     refuse_unfit(out, resume=resume)
-    device = resolve_device(config.device)
     for name in callbacks:
         registry.get(CallbackRecord, name)
-    split = load_data(config, "train", registry)
-    with torch.device("meta"):
-        model = build_model(config, split, registry)
-    steps_per_epoch = count_batches(len(split), config.batch_size)
+    run = assemble(config, registry, planned=True)
     share(config.batch_size, processes)
-    distributed.refuse_shared_gpu(device, processes)
-    notes = split.notes
+    distributed.refuse_shared_gpu(run.device, processes)
+    notes = run.train.notes
     if resume and (saved := checkpoint.found(out)):
-        data = Fingerprint.of({"train": split, "validation": load_data(config, "validation", registry)})
-        uses_classes = model.config.condition_size > 0 or config.labels is not None
-        notes += fingerprint.continuing(saved[-1], data, uses_classes=uses_classes, allowed=allow_changed_data)
+        notes += run.continuing(saved[-1], allowed=allow_changed_data)
+    kinds = run.model.config.parts
     return {
         "config": asdict(config),
         "out": str(out),
-        "device": str(device),
-        "samples": len(split),
-        "steps": config.total_steps(steps_per_epoch),
-        "parameters": {
-            kind: sum(parameter.numel() for parameter in model.part(kind).parameters()) for kind in model.config.parts
-        },
+        "device": str(run.device),
+        "samples": len(run.train),
+        "steps": run.total_steps,
+        "parameters": {kind: sum(p.numel() for p in run.model.part(kind).parameters()) for kind in kinds},
         "notes": list(notes),
     }
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ali_plugin.errors import FolderError
+from ali_plugin.model import ALI
 from ali_plugin.training import checkpoint
-
-if TYPE_CHECKING:
-    from ali_plugin.training.trainer import Trainer
+from ali_plugin.training.assemble import Assembled
+from ali_plugin.training.checkpoint import Position
 
 
 class Saver:
-    """Writes a run's state, on the one process that writes."""
+    """Writes a run's state, on the one process that writes.
 
-    def __init__(self) -> None:
-        self._unsaved: list[list[Tensor]] | None = None
+    Args:
+        published: makes the model as it is published.
+    """
 
-    def save(self, trainer: Trainer, states: list[list[Tensor]]) -> Path:
+    def __init__(self, run: Assembled, out: Path, published: Callable[[], ALI]) -> None:
+        self._run, self._out, self._published = run, out, published
+        self._unsaved: tuple[Position, list[list[Tensor]]] | None = None
+
+    def save(self, position: Position, states: list[list[Tensor]]) -> Path:
         """Write a checkpoint, whose folder is returned, and the model.
 
         Args:
@@ -29,33 +34,31 @@ class Saver:
         Raises:
             FolderError: one of them cannot be written; ``finish`` tries again.
         """
-        position = checkpoint.Position(
-            trainer.step, trainer.batches.epoch, trainer.batches.index, trainer.seconds, trainer.learning_rate_factor
-        )
-        self._unsaved = states
-        path = checkpoint.save(trainer.out, trainer.training_step, position, states, trainer.data, trainer.config.keep)
+        self._unsaved = position, states
+        path = checkpoint.save(self._out, self._run.step, position, states, self._run.data, self._run.config.keep)
         self._unsaved = None
-        trainer.averaged_model().save_pretrained(trainer.out)
+        self._published().save_pretrained(self._out)
         return path
 
-    def finish(self, trainer: Trainer) -> FolderError | None:
+    def finish(self) -> FolderError | None:
         """Save what is not saved yet, the model in any case; the error, where that was not all of it.
 
         Raises:
             FolderError: the model cannot be written.
         """
-        unsaved = None
+        failed = None
         if self._unsaved is not None:
             try:
-                self.save(trainer, self._unsaved)
+                self.save(*self._unsaved)
             except FolderError as error:
-                unsaved = error
-        last = checkpoint.found(trainer.out)[-1:]
+                failed = error
+        last = checkpoint.found(self._out)[-1:]
         since = f"--resume goes on from {last[0]}" if last else "the run cannot be continued"
         try:
-            trainer.averaged_model().save_pretrained(trainer.out)  # a run killed after its last checkpoint lacks it
+            self._published().save_pretrained(self._out)  # a run killed after its last checkpoint lacks it
         except FolderError as error:
-            raise FolderError(f"{unsaved or error}; {since}") from error
+            raise FolderError(f"{failed or error}; {since}") from error
         if self._unsaved is None:
             return None
-        return FolderError(f"{unsaved}; the model of step {trainer.step} is saved in {str(trainer.out)!r}, but {since}")
+        step = self._unsaved[0].step
+        return FolderError(f"{failed}; the model of step {step} is saved in {str(self._out)!r}, but {since}")

@@ -31,7 +31,8 @@ class TrainingStep:
         self.game, self.config = game, config
         self.device = game.model.device
         self.half_precision = config.precision == "bf16"
-        if config.cuda_graphs and self.device.type != "cuda":
+        planned = self.device.type == "meta"  # nothing is run there
+        if config.cuda_graphs and self.device.type != "cuda" and not planned:
             raise DeviceError(f"--cuda-graphs needs a GPU, the run is on {self.device}")
         if config.compile:
             for net in game.model.children():
@@ -41,13 +42,13 @@ class TrainingStep:
                 parameters,
                 lr=config.learning_rate(name),
                 betas=(config.beta1, config.beta2),
-                fused=True,
+                fused=not planned,
                 capturable=config.cuda_graphs,
             )
             for name, parameters in game.players().items()
         }
         self.average = None if config.ema is None else AveragedWeights(game.model, config.ema)
-        self._update: Update = self._graphed() if config.cuda_graphs else self.update
+        self._update: Update = self._graphed() if config.cuda_graphs and not planned else self.update
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Move all players; returns the game's figures as device scalars, not synchronised."""

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ali_plugin.errors import CallbackFailed, ConfigError, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.nets import state
-from ali_plugin.objectives.game import Game
 from ali_plugin.support import atomic
-from ali_plugin.support.devices import (
-    float32_by_default,
-    keep_freed_memory,
-    precision,
-    random_states,
-    resolve_device,
-    restore_random_states,
-)
-from ali_plugin.support.memory import needed
-from ali_plugin.training import checkpoint, distributed, fingerprint, run_folder
-from ali_plugin.training.assemble import build_model, initialise_output, load_data
-from ali_plugin.training.batches import Batches
-from ali_plugin.training.callbacks import Callback, failure
-from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
-from ali_plugin.training.fingerprint import Fingerprint
+from ali_plugin.support.devices import keep_freed_memory, precision, random_states
+from ali_plugin.training import checkpoint, distributed, run_folder
+from ali_plugin.training.assemble import Assembled, working
+from ali_plugin.training.callbacks.callback import Callback, failure
+from ali_plugin.training.config import TRAIN_CONFIG_NAME
 from ali_plugin.training.meter import Meter
 from ali_plugin.training.metrics import METRICS_NAME, Metrics
 from ali_plugin.training.saver import Saver
-from ali_plugin.training.step import TrainingStep, remaining_rate
-from ali_registry import InvalidRecord, Objective, Registry, blaming, default_registry
+from ali_plugin.training.step import remaining_rate
+from ali_registry import blaming
 
 MAX_REWINDS = 5
-SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
 
 
 @dataclass(frozen=True)
@@ -59,78 +46,43 @@ class TrainResult:
 
 
 class Trainer:
-    """One run: built from its config, it trains until its last step or until ``stop`` is called."""
+    """Trains what is assembled until the last step, or until ``stop`` is called."""
 
     def __init__(
         self,
-        config: TrainConfig,
+        assembled: Assembled,
         out: Path,
+        callbacks: Sequence[Callback] = (),
         *,
         resume: bool = False,
         allow_changed_data: bool = False,
-        callbacks: Sequence[Callback] = (),
-        registry: Registry | None = None,
     ) -> None:
-        """Build the run.
+        """Take up the run in its folder, at its last checkpoint if it is continued.
 
         Raises:
-            FolderError: ``out`` is in use, or there is nothing in it to continue.
+            FolderError: there is nothing to continue.
             DataError: the run that is continued has seen other data, and that is not allowed.
-            ALIError: whatever else the config names that does not exist or does not fit.
+            ConfigError, WeightsError: the checkpoint is damaged, or of another model.
         """
-        self.config, self.out, self.callbacks = config, out, list(callbacks)
-        self.registry = registry or default_registry()
-        if distributed.restarted():  # by the launcher, after a process of the run has died
-            resume = bool(checkpoint.found(out))
-        elif distributed.rank() == 0:
-            run_folder.refuse_unfit(out, resume=resume)
-        self._resumed, self._restarted = resume, distributed.restarted()
+        self.assembled, self.out, self.callbacks = assembled, out, list(callbacks)
+        self.config, self.registry, self.device = assembled.config, assembled.registry, assembled.device
+        self.model, self.held_out, self.data = assembled.model, assembled.held_out, assembled.data
+        self.batches, self.training_step = assembled.batches, assembled.step
+        self.total_steps, self.notes = assembled.total_steps, assembled.train.notes
         self.metrics = Metrics(out / METRICS_NAME)
-        self.device = distributed.local_device(resolve_device(config.device))
         self.step, self.seconds = 0, 0.0
-        self.reported: dict[str, float] = {}  # what callbacks add in on_sample to the log line of the same step
+        self.reported: dict[str, float] = {}
         self._stopping = False
         self._stop_asked, self._saved_step = False, 0
-        self._saver = Saver()
+        self._saver = Saver(assembled, out, self.averaged_model)
         self._told: set[str] = set()  # what has been warned of and is not said again
         self._meter = Meter()
         self.rewinds, self.learning_rate_factor, self._remaining_rate = 0, 1.0, 1.0
         self._shown: ALI | None = None
-        self._random: list[Tensor] = []
-        self._allow_changed_data = allow_changed_data
-        with self._own_randomness():
-            torch.manual_seed(config.seed)
-            self._build()
-            if distributed.rank():
-                torch.manual_seed(config.seed + distributed.rank() * SEED_STRIDE)
-            if resume:
+        self._resumed, self._allow_changed_data = resume, allow_changed_data
+        if resume:
+            with working(assembled.stream):
                 self._continue()
-
-    def _build(self) -> None:
-        train_split = load_data(self.config, "train", self.registry)
-        self.held_out = load_data(self.config, "validation", self.registry)
-        self.data = Fingerprint.of({"train": train_split, "validation": self.held_out})
-        self.notes = train_split.notes
-        with self.device:
-            self.model = build_model(self.config, train_split, self.registry)
-        distributed.synchronise_batch_norm(self.model)
-        self.batches = Batches(
-            train_split,
-            self.config.batch_size,
-            self.config.seed,
-            self.device,
-            condition_size=self.model.config.condition_size,
-            labelled=self.config.labels,
-        )
-        initialise_output(self.model, train_split)
-        self._objective = self.registry.entry(Objective, self.config.objective)
-        with blaming(self._objective):
-            game = self.registry.get(Objective, self.config.objective).call(self.model)
-        if not isinstance(game, Game):
-            who = f"objective {self.config.objective!r} of {self._objective.origin}"
-            raise InvalidRecord(f"{who} built a {type(game).__name__}, not a Game")
-        self.training_step = TrainingStep(game, self.config)
-        self.total_steps = self.config.total_steps(self.batches.steps_per_epoch)
 
     def run(self) -> TrainResult:
         """Train to the end.
@@ -145,9 +97,10 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         held = run_folder.holding(self.out) if distributed.rank() == 0 else nullcontext()
-        with held, self._own_randomness(), precision(self.config.precision):
+        with held, working(self.assembled.stream), precision(self.config.precision):
             if distributed.rank() == 0:
-                run_folder.claim(self.out, self.metrics, self.step if self._resumed else None, again=self._restarted)
+                since, again = self.step if self._resumed else None, distributed.restarted()
+                run_folder.claim(self.out, self.metrics, since, again=again)
                 atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
             return self._run()
 
@@ -158,7 +111,7 @@ class Trainer:
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
             self._schedule()
-            with blaming(self._objective):
+            with blaming(self.assembled.objective):
                 self._meter.add(self.training_step(self.batches.next()))
             self.step += 1
             try:
@@ -174,7 +127,7 @@ class Trainer:
 
     def _end(self) -> None:
         """Save what is not saved yet, tell all callbacks, and raise only then."""
-        unsaved = self._saver.finish(self)
+        unsaved = self._saver.finish()
         failures = [failed for callback in self.callbacks if (failed := failure(callback, "on_end", self))]
         if unsaved:
             raise unsaved
@@ -188,16 +141,6 @@ class Trainer:
         if remaining != self._remaining_rate:
             self._remaining_rate = remaining
             self._set_learning_rate(self.learning_rate_factor)
-
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Draw from the run's own stream of random numbers, and leave the caller's as it was."""
-        forked = torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
-        with forked, float32_by_default(), needed("this run; take a smaller --batch-size"):
-            if self._random:
-                restore_random_states(self._random, self.device)
-            yield
-            self._random = random_states(self.device)
 
     def stop(self) -> None:
         """End the run after the present step, saved so that it can be continued.
@@ -236,7 +179,7 @@ class Trainer:
     def _log(self, sampling: bool = False) -> None:
         """Write a line; one for samples too, so that what they report is of this step."""
         steps = len(self._meter)
-        with blaming(self._objective):
+        with blaming(self.assembled.objective):
             figures = self._meter.read(self.step)
         self._refuse_broken_weights()
         self._agree_to_stop()
@@ -275,8 +218,9 @@ class Trainer:
         self._tick()
         states = [distributed.gather(state) for state in random_states(self.device)]
         if distributed.rank() == 0:
+            where = self.batches.epoch, self.batches.index, self.seconds, self.learning_rate_factor
             try:
-                self._call("on_checkpoint", self._saver.save(self, states))
+                self._call("on_checkpoint", self._saver.save(checkpoint.Position(self.step, *where), states))
             except FolderError as error:
                 self.warn(f"{error}; training goes on, and the next one is tried")
         self._saved_step = self.step
@@ -307,10 +251,7 @@ class Trainer:
         saved = checkpoint.found(self.out)
         if not saved:
             raise FolderError(f"{str(self.out)!r} has no checkpoint to continue from; start it without --resume")
-        uses_classes = self.model.config.condition_size > 0 or self.config.labels is not None
-        self.notes += fingerprint.continuing(
-            saved[-1], self.data, uses_classes=uses_classes, allowed=self._allow_changed_data
-        )
+        self.notes += self.assembled.continuing(saved[-1], allowed=self._allow_changed_data)
         position, notes = checkpoint.load(saved[-1], self.training_step, self.device)
         self.notes += notes
         if position.index > self.batches.steps_per_epoch and not self._allow_changed_data:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ali_plugin.support import streams
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks import Callback, Run
 from ali_registry.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-    from ali_plugin.training.trainer import Trainer
 
 BEAT = 0.5  # seconds
 STILL = 4.0  # seconds without a line, after which one says that the run is at work
@@ -48,7 +46,7 @@ class TrainingProgress(Callback):
     def close(self) -> None:
         """After the run, however it ended; may be called again."""
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, trainer: Run) -> None:
         self.close()
 
 
@@ -80,7 +78,7 @@ class ProgressLines(TrainingProgress):
         self._last = time.monotonic()
         super().say(text)
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: Run) -> None:
         begun = time.monotonic()
 
         def beat() -> None:
@@ -90,10 +88,10 @@ class ProgressLines(TrainingProgress):
 
         self._heart = Heartbeat(beat)
 
-    def on_warning(self, trainer: Trainer, text: str) -> None:
+    def on_warning(self, trainer: Run, text: str) -> None:
         self.say(f"warning: {text}")
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         rate = figures["images_per_second"]
         left = (trainer.total_steps - trainer.step) * trainer.config.batch_size / max(rate, 1e-9)
         self.say(
@@ -120,7 +118,7 @@ class ProgressBar(TrainingProgress):
         else:
             self._progress.console.print(printable(text), style="yellow", markup=False, highlight=False)
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: Run) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -149,12 +147,12 @@ class ProgressBar(TrainingProgress):
         self._progress, self._task = progress, task
         self._heart = Heartbeat(lambda: progress.update(task, completed=trainer.step))
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         if self._progress is not None and self._task is not None:
             text = f"{losses(figures)}  {figures['images_per_second']:.0f}/s"
             self._progress.update(self._task, completed=trainer.step, figures=text)
 
-    def on_warning(self, trainer: Trainer, text: str) -> None:
+    def on_warning(self, trainer: Run, text: str) -> None:
         self.say(f"warning: {text}")
 
     def close(self) -> None:

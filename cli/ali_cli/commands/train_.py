@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ali_cli.choices import choices
 from ali_cli.interruption import INTERRUPTED, interruptible
-from ali_cli.paths import ReadPath, WriteFolder
+from ali_cli.paths import WriteFolder
 from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, settings
 from ali_cli.terminal import note, print_json, print_table, say
 from ali_plugin.support import streams
+from ali_plugin.training.config import DEFAULT_ARCHITECTURE
 
 if TYPE_CHECKING:
     from ali_plugin.training.callbacks import Callback
@@ -35,36 +37,11 @@ Examples:
   ali train --resume --epochs 160
 """
 )
-@click.option("--arch", "architecture", help="Architecture. [default: fashion]")
-@click.option("--encoder", help="Encoder in place of the architecture's.")
-@click.option("--decoder", help="Decoder in place of the architecture's.")
-@click.option("--discriminator", help="Discriminator in place of the architecture's.")
-@click.option("--latent-size", type=int, help="Size of z in place of the architecture's.")
-@click.option("--dataset", help="Dataset. [default: the architecture's]")
-@click.option("--data-dir", type=ReadPath(), help="Folder of the dataset's files.")
-@click.option("--objective", help="What the players play. [default: ali]")
-@click.option("--condition", is_flag=True, default=None, help="Condition all nets on the data's labels or attributes.")
-@click.option("--labels", type=int, help="Labelled samples, for objectives that learn classes.")
-@click.option("--epochs", type=int, help="Length, in passes over the data. [default: the architecture's]")
-@click.option("--steps", type=int, help="Length, in steps.")
-@click.option("--batch-size", type=int, help="Samples per step. [default: the architecture's]")
-@click.option("--lr", type=float, help="Learning rate of Adam. [default: the architecture's]")
-@click.option("--lr-discriminator", type=float, help="The discriminator's learning rate. [default: as --lr]")
-@click.option("--lr-decay", is_flag=True, default=None, help="Let the learning rates fall to 0 over the run.")
-@click.option("--beta1", type=float, help="Adam's beta1. [default: the architecture's]")
-@click.option("--beta2", type=float, help="Adam's beta2. [default: the architecture's]")
-@click.option("--ema", type=float, help="Publish averaged weights with this decay per step.")
-@click.option("--seed", type=int, help="Same seed, same device: same weights. [default: 0]")
-@click.option("--device", help="cpu, cuda, cuda:1, mps. [default: a GPU if present]")
+@choices("architecture", "device")
 @click.option("--devices", type=click.IntRange(1), default=1, help="Processes, one for each GPU. [default: 1]")
-@click.option("--precision", help="float32, tf32 or bf16 (losses stay float32). [default: float32]")
-@click.option("--compile", is_flag=True, default=None, help="Run the nets through torch.compile.")
-@click.option("--cuda-graphs", is_flag=True, default=None, help="Replay the whole step as one CUDA graph.")
-@click.option("--on-nan", help="stop, or rewind to the last checkpoint with half the rate. [default: stop]")
+@choices("precision", "on_nan")
 @click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard"]), help="Beside metrics.jsonl.")
-@click.option("--log-every", type=int, help="Steps between log lines. [default: 50]")
-@click.option("--sample-every", type=int, help="Steps between picture grids. [default: 500]")
-@click.option("--checkpoint-every", type=int, help="Steps between checkpoints. [default: 1000]")
+@choices("log_every", "checkpoint_every")
 @click.option("--out", type=WriteFolder(), help="Run folder. [default: runs/ARCH]")
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
@@ -92,7 +69,7 @@ def command(
     from ali_plugin.training.launched import Launched
     from ali_plugin.training.run import plan, prepare
 
-    architecture = options["architecture"] or "fashion"
+    architecture = options["architecture"] or DEFAULT_ARCHITECTURE
     out = out or Path("runs") / architecture
     if not resume:
         options["architecture"] = architecture

@@ -11,9 +11,8 @@ from ali_plugin.datasets.split import DataSplit
 from ali_plugin.folder.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.model import ALI
 from ali_plugin.pictures.grid import save_picture, side_by_side
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks.callback import Callback, Run
 from ali_plugin.training.run_folder import SAMPLES, refuse_overwriting
-from ali_plugin.training.trainer import Trainer
 
 SIDE = 10  # of the grids: 10 x 10 samples, 50 originals with their reconstructions
 POINTS = 2500  # instead, of data in the plane
@@ -32,11 +31,11 @@ class PictureSaver(Callback):
         self.held_out = held_out
         self.chosen = torch.linspace(0, len(held_out) - 1, count, dtype=torch.float32).long().numpy()
 
-    def on_sample(self, trainer: Trainer) -> None:
+    def on_sample(self, trainer: Run) -> None:
         if self.shown:
             self._draw(trainer.averaged_model(), trainer.out / SAMPLES, f"step-{trainer.step:09d}-")
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, trainer: Run) -> None:
         if self.shown:
             self._draw(trainer.averaged_model(), trainer.out.resolve(), "")
 

@@ -1,39 +1,96 @@
-"""What may watch a run: progress bars, logs, pictures."""
+"""What watches a run, and what it may use of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ali_plugin.errors import ALIError, CallbackFailed, FolderError
+from ali_plugin.training.config import TrainConfig
 from ali_registry import Callback as CallbackRecord
 from ali_registry import InvalidRecord, Registry, blaming
 from ali_registry.text import as_text
 
-if TYPE_CHECKING:
-    from ali_plugin.training.trainer import Trainer
+if TYPE_CHECKING:  # progress bars are callbacks, and the program starts without torch
+    import torch
+
+    from ali_plugin.datasets.split import DataSplit
+    from ali_plugin.model import ALI
+
+
+class Run(Protocol):
+    """What a callback may use of the run that it watches."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run's choices."""
+
+    @property
+    def out(self) -> Path:
+        """Its folder."""
+
+    @property
+    def registry(self) -> Registry:
+        """Where its parts are registered."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+
+    @property
+    def model(self) -> ALI:
+        """The model that trains; ``averaged_model`` is the one to look at."""
+
+    @property
+    def held_out(self) -> DataSplit:
+        """Data that it does not train on."""
+
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+
+    @property
+    def total_steps(self) -> int:
+        """Its length."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it has trained, up to the last log line or checkpoint."""
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """Figures for the log line of this step, to be added to in ``on_sample``."""
+
+    def averaged_model(self) -> ALI:
+        """A copy of the model in eval mode with the weights that the run publishes: averaged, if asked for."""
+
+    def warn(self, text: str) -> None:
+        """Tell the person something through the callbacks."""
+
+    def stop(self) -> None:
+        """End the run after the present step, saved so that it can be continued."""
 
 
 class Callback:
     """Override what is of interest. Callbacks are called in order, on the process that writes."""
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: Run) -> None:
         """Before the first step; ``trainer.step`` is not 0 in a continued run."""
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         """Every ``log_every`` steps: losses averaged since the last call, images_per_second, step, epoch."""
 
-    def on_sample(self, trainer: Trainer) -> None:
+    def on_sample(self, trainer: Run) -> None:
         """Every ``sample_every`` steps and after the last one, before the log line of the same step, into which
         ``trainer.reported`` goes."""
 
-    def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
+    def on_checkpoint(self, trainer: Run, path: Path) -> None:
         """After a checkpoint is complete on disk."""
 
-    def on_warning(self, trainer: Trainer, text: str) -> None:
+    def on_warning(self, trainer: Run, text: str) -> None:
         """Something that the person should know: a rewind, a collapse."""
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, trainer: Run) -> None:
         """After the last step, also of an interrupted run, when everything is saved."""
 
 

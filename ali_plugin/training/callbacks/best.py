@@ -9,9 +9,8 @@ from ali_plugin.datasets.split import DataSplit
 from ali_plugin.errors import ConfigError, FolderError
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_object
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks.callback import Callback, Run
 from ali_plugin.training.run_folder import BEST
-from ali_plugin.training.trainer import Trainer
 
 RECORD = "best.json"
 SAMPLES = 500
@@ -26,7 +25,7 @@ class BestModel(Callback):
     def __init__(self, held_out: DataSplit) -> None:
         self.held_out = held_out
 
-    def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
+    def on_checkpoint(self, trainer: Run, path: Path) -> None:
         folder = trainer.out / BEST
         if folder.is_symlink():
             raise FolderError(f"{folder} is a link, behind which nothing is replaced; the best model is not kept")

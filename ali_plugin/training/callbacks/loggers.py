@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ali_plugin.errors import MissingExtra
-from ali_plugin.training.callbacks import Callback
+from ali_plugin.training.callbacks.callback import Callback, Run
 from ali_plugin.training.run_folder import TENSORBOARD
-
-if TYPE_CHECKING:
-    from ali_plugin.training.trainer import Trainer
 
 
 class TensorBoard(Callback):
@@ -25,7 +22,7 @@ class TensorBoard(Callback):
         self._writer: Any = None
         self._excepthook = threading.excepthook
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: Run) -> None:
         threading.excepthook = self._tolerate
         self._writer = self._make(str(trainer.out / TENSORBOARD), purge_step=trainer.step or None)
 
@@ -34,12 +31,12 @@ class TensorBoard(Callback):
         if not (issubclass(raised.exc_type, OSError) and type(raised.thread).__module__.startswith("tensorboard.")):
             self._excepthook(raised)
 
-    def on_log(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         for name, value in figures.items() if self._writer is not None else ():  # None: it could not be made
             if name != "step":
                 self._writer.add_scalar(name, value, trainer.step)
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, trainer: Run) -> None:
         threading.excepthook = self._excepthook
         if self._writer is not None:
             self._writer.close()

@@ -6,8 +6,7 @@ import torch
 
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.model import ALI
-from ali_plugin.training.callbacks import Callback
-from ali_plugin.training.trainer import Trainer
+from ali_plugin.training.callbacks.callback import Callback, Run
 
 CHUNK = 500
 
@@ -18,7 +17,7 @@ class HeldOutError(Callback):
     def __init__(self, held_out: DataSplit) -> None:
         self.held_out = held_out
 
-    def on_sample(self, trainer: Trainer) -> None:
+    def on_sample(self, trainer: Run) -> None:
         trainer.reported["error_held_out"] = classification_error(trainer.averaged_model(), self.held_out)
 
 
