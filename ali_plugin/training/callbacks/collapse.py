@@ -20,7 +20,7 @@ class CollapseWarning(Callback):
 
     def __init__(self, held_out: DataSplit) -> None:
         shown, _ = held_out.rows(slice(VARIANCE_OVER))
-        self.variance = shown.var(0).mean().item()  # the mean over elements
+        self.variance = shown.var(0, correction=0).mean().item()  # the mean over elements
         self._lines, self._varied = 0, False
         self._told: set[str] = set()
 
