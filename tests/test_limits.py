@@ -117,7 +117,7 @@ def test_names_of_any_text_are_written_clean_and_read_again(names: list[str]) ->
     config.to_json().encode()
 
 
-@pytest.mark.parametrize("names", [["\udcff"], ["\x1b[31mred"], ["a\nb"], ["\u202eabc"]])
+@pytest.mark.parametrize("names", [["\x1b[31mred"], ["a\nb"], ["\u202eabc"]])
 def test_names_in_a_file_are_clean_after_reading(names: list[str]) -> None:
     raw = json.loads(compose("fashion", condition_size=1).to_json())
     read = ModelConfig.from_json(json.dumps({**raw, "condition_names": names}))
