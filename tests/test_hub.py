@@ -244,7 +244,8 @@ def test_a_hub_id_wherever_a_model_is_expected(writer: Client, run: Path, tmp_pa
 
 
 def test_the_card_on_the_hub(writer: Client, run: Path) -> None:
-    writer(ali, "evaluate", run)
+    chosen = ("--metric", "reconstruction", "--metric", "representation", "--labels", 100, "--label-sets", 1)
+    assert writer(ali, "evaluate", run, *chosen).code == 0
     writer(ali, "push", run, REPO)
     card = ModelCard(writer(download, REPO, "README.md").decode())
     data: Any = card.data

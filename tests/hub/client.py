@@ -18,7 +18,7 @@ T = TypeVar("T")
 TESTS = (
     Path(__file__).resolve().parents[1]
 )  # not the checkout's root, whose packages would be taken for the installed ones
-PATIENCE = 60.0  # seconds; the client itself gives up on a failing server after about 25
+PATIENCE = 180.0  # seconds; the client itself gives up on a failing server after about 25, on a machine with time
 
 
 class RemoteTracebackError(Exception):
