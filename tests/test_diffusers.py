@@ -272,7 +272,7 @@ def test_labels_of_every_kind() -> None:
         images = pipe(latents=z, class_labels=label, output_type="pt").images
         torch.testing.assert_close(images, expected[:1].expand_as(images))
     assert len(pipe(class_labels=[0, 1, 2]).images) == 3
-    with pytest.raises(ALIError, match="no element '3'"):
+    with pytest.raises(ALIError, match="no element 3; its elements are 0 to 2"):
         pipe(class_labels=[3])
     with pytest.raises(ALIError, match="takes a condition"):
         pipe(2)
