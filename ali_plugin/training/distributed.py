@@ -190,7 +190,10 @@ def barrier() -> None:
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over the processes, and of its gradient on the way back."""
+    """The sum of a tensor over the processes, and of its gradient on the way back.
+
+    PyTorch's own, ``torch.distributed.nn.functional.all_reduce``, is deprecated; newer versions refuse to compile it.
+    """
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
