@@ -17,14 +17,19 @@ def test_a_plain_net_offers_the_defaults() -> None:
     assert offers(nn.Linear(2, 2)) == Offers(couples_batch=True, takes_kinds=False, hidden=None)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("couples_batch", "no"), ("takes_kinds", 1), ("hidden", nn.ReLU()), ("initialise_output", 0.5)]
-)
-def test_an_offer_of_another_kind_is_refused(name: str, value: object) -> None:
+@pytest.mark.parametrize(("name", "value"), [("couples_batch", "no"), ("takes_kinds", 1), ("couples_batch", None)])
+def test_an_offer_that_is_neither_true_nor_false_is_refused(name: str, value: object) -> None:
     net = nn.Identity()
     setattr(net, name, value)
-    with pytest.raises(PartMismatch, match=f"Identity.{name} is a "):
+    with pytest.raises(PartMismatch, match=f"Identity.{name} is .*, neither True nor False"):
         offers(net)
+
+
+def test_a_layer_that_happens_to_be_called_hidden_is_no_offer() -> None:
+    net = nn.Module()
+    net.hidden = nn.Linear(2, 2)
+    setattr(net, "initialise_output", 0.5)  # noqa: B010
+    assert offers(net) == Offers()
 
 
 @pytest.mark.parametrize("architecture", ["svhn", "fashion", "cifar10-released"])

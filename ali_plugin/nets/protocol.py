@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ali_plugin.errors import PartMismatch
+from ali_plugin.support.strict_json import short
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,18 @@ class Offers:
 
 
 def offers(net: nn.Module) -> Offers:
-    """What a net offers.
+    """What a net offers. A ``hidden`` that is no ``nn.Sequential`` is a layer of the net's own, and no offer.
 
     Raises:
-        PartMismatch: an attribute of such a name is something else.
+        PartMismatch: ``couples_batch`` or ``takes_kinds`` is neither True nor False.
     """
-    found = Offers(**{name: getattr(net, name) for name in Offers.__dataclass_fields__ if hasattr(net, name)})
-    sound = {
-        "couples_batch": isinstance(found.couples_batch, bool),
-        "takes_kinds": isinstance(found.takes_kinds, bool),
-        "hidden": found.hidden is None or isinstance(found.hidden, nn.Sequential),
-        "initialise_output": found.initialise_output is None or callable(found.initialise_output),
-    }
-    for name, is_sound in sound.items():
-        if not is_sound:
-            raise PartMismatch(
-                f"{type(net).__name__}.{name} is a {type(getattr(net, name)).__name__}; see docs/plugins.md"
-            )
-    return found
+    flags = {name: getattr(net, name, getattr(Offers, name)) for name in ("couples_batch", "takes_kinds")}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise PartMismatch(f"{type(net).__name__}.{name} is {short(repr(value))}, neither True nor False")
+    hidden, initialise = getattr(net, "hidden", None), getattr(net, "initialise_output", None)
+    return Offers(
+        **flags,
+        hidden=hidden if isinstance(hidden, nn.Sequential) else None,
+        initialise_output=initialise if callable(initialise) else None,
+    )
