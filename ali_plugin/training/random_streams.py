@@ -38,6 +38,8 @@ def restore(saved: Mapping[str, Tensor], device: torch.device) -> tuple[str, ...
               for kind, old in zip(GENERATORS, present, strict=False)]  # fmt: skip
     restore_random_states([old if new is None else new for new, old in zip(states, present, strict=True)], device)
     processes = sum(name.startswith("random.cpu.") for name in saved)
+    if not processes:
+        raise ValueError("it has no random states")
     was_on_gpu = any(name.startswith("random.gpu.") for name in saved)
     changed = []
     if processes != distributed.world_size():
