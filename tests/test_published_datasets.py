@@ -173,9 +173,11 @@ def test_tiny_imagenet(tmp_path: Path, annotated: bool) -> None:
         lines.append(f"val_{c}.JPEG\t{name}\t0\t0\t62\t62")
     if annotated:
         (tmp_path / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
-    train, test = (load("tiny-imagenet", split, tmp_path, (3, 64, 64)) for split in ("train", "test"))
-    assert (len(train), len(test)) == (6, 2)
-    for split in (train, test):
+    train, validation, test = (
+        load("tiny-imagenet", split, tmp_path, (3, 64, 64)) for split in ("train", "validation", "test")
+    )
+    assert (len(train), len(validation), len(test)) == (5, 1, 2)
+    for split in (train, validation, test):
         assert split.labels is not None
         for picture, label in zip(split.data, split.labels, strict=True):
             assert abs(int(picture[0].mean()) - 100 * int(label)) < 4

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ali_plugin.datasets.cache import decoded
 from ali_plugin.datasets.images import check_shape
 from ali_plugin.datasets.listing import (
-    Listing,
     class_names,
     class_numbers,
+    drawn,
     list_images,
     printable_names,
     unreadable_note,
@@ -27,7 +23,6 @@ from ali_plugin.support import dry_run
 
 HELD_OUT_SHARE = 0.1  # half of it for validation, half for test
 FEW, LEAST = 8, 2  # from so many pictures on, validation and test have at least so many each; below that, one each
-SEED = b"held out"
 
 
 def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ...] = (), **_: Any) -> DataSplit:
@@ -46,7 +41,7 @@ def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[i
     listing = list_images(data_dir)
     classes = class_names(listing.files, data_dir)
     labels = class_numbers(listing.files, data_dir, classes) if classes else np.zeros(len(listing.files), np.int64)
-    order = _drawn(listing, labels)
+    order = drawn(listing, labels)
     pictures = decoded([listing.files[i] for i in order], data_dir, data_shape, "image-folder")
     order = order[pictures.kept]  # file numbers of the pictures
     part, note = _part(len(order), split)
@@ -65,21 +60,8 @@ def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[i
     )
 
 
-def _drawn(listing: Listing, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The files' numbers in an order that is drawn by their names, so that new files do not change that of others;
-    of each class there are as many in any part of it as in the whole."""
-    draws = [blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in listing.names()]
-    sizes, ranks = Counter(labels.tolist()), Counter[int]()
-    places: dict[int, tuple[float, bytes]] = {}
-    for i in sorted(range(len(draws)), key=lambda i: draws[i]):
-        label = int(labels[i])
-        places[i] = ((ranks[label] + 0.5) / sizes[label], draws[i])
-        ranks[label] += 1
-    return np.array(sorted(places, key=lambda i: places[i]), np.int64)
-
-
 def _part(count: int, split: Split) -> tuple[slice, tuple[str, ...]]:
-    """The rows of a split, in the order of ``_drawn``: test, validation, train; and what to say about few of them."""
+    """The rows of a split, in the order of ``drawn``: test, validation, train; and what to say about few of them."""
     if count == 1:
         return slice(1), ("there is one picture: it is trained on, and held out",)
     if count == 2:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ SYSTEM = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume infor
 OUTPUTS = ({"train_config.json"}, {"experiment.json"}, {"model_index.json"}, {"config.json", "model.safetensors"})
 """Files by which a folder is known as a run's, an experiment's or a model's: its pictures are no training data."""
 SHOWN = 5  # names in a note
+SEED = b"held out"
 
 Why = Callable[[str, Path], None]
 
@@ -160,3 +163,16 @@ def _is(check: Callable[[], bool]) -> bool:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def drawn(listing: Listing, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The files' numbers in an order that is drawn by their names, so that new files do not change that of others;
+    of each class there are as many in any part of it as in the whole."""
+    draws = [blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in listing.names()]
+    sizes, ranks = Counter(labels.tolist()), Counter[int]()
+    places: dict[int, tuple[float, bytes]] = {}
+    for i in sorted(range(len(draws)), key=lambda i: draws[i]):
+        label = int(labels[i])
+        places[i] = ((ranks[label] + 0.5) / sizes[label], draws[i])
+        ranks[label] += 1
+    return np.array(sorted(places, key=lambda i: places[i]), np.int64)

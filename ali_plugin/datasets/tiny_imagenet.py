@@ -10,26 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.listing import class_names, class_numbers, is_hidden, list_images, unreadable_note
+from ali_plugin.datasets.listing import class_names, class_numbers, drawn, is_hidden, list_images, unreadable_note
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError
 
 ANNOTATIONS = "val_annotations.txt"
 MAX_ANNOTATIONS = 1 << 26  # bytes
+HELD_OUT_EVERY = 20
 
 
 def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ...] = (), **_: Any) -> DataSplit:
     """ImageNet's pictures, resized by the shorter side and centre-cropped to ``data_shape``.
 
     Reads ``data_dir/train/WNID/**`` and ``data_dir/val``, the latter with a folder for each WNID (ImageNet)
-    or with val_annotations.txt (Tiny ImageNet's own layout). Validation and test are both ``val``, since
-    the test labels are not published.
+    or with val_annotations.txt (Tiny ImageNet's own layout). Test is ``val``, since the published test set has no
+    labels; validation is a twentieth of ``train``, drawn in each class with a fixed seed.
 
     Raises:
         DataError: the folder is of another set.
     """
     root = data_dir or Path("data") / "tiny-imagenet-200"
-    part = "train" if split == "train" else "val"
+    part = "val" if split == "test" else "train"
     folder = root / part
     if not folder.is_dir() or not (root / "train").is_dir():
         raise DataError(
@@ -41,9 +42,10 @@ def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[
         raise DataError(f"{str(root / 'train')!r} cannot be read: {error.strerror}") from error
     classes = tuple(sorted(name for name in found if not is_hidden(name)))
     listing = list_images(folder)
-    files = listing.files
-    labels = _labels(files, folder, classes)
-    pictures = decoded(files, folder, data_shape, f"tiny-imagenet-{part}")
+    labels = _labels(listing.files, folder, classes)
+    rows = np.arange(len(listing.files)) if split == "test" else _part(drawn(listing, labels), split)
+    files, labels = [listing.files[i] for i in rows], labels[rows]
+    pictures = decoded(files, folder, data_shape, f"tiny-imagenet-{split}")
     return DataSplit(
         pictures.data,
         labels[pictures.kept],
@@ -52,6 +54,12 @@ def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[
         files=tuple(path.relative_to(root).as_posix() for path in files),
         digest=pictures.digest,
     )
+
+
+def _part(order: NDArray[np.int64], split: Split) -> NDArray[np.int64]:
+    """The rows of the training or validation part, sorted, so that files are read in their order on the disk."""
+    held_out = max(1, len(order) // HELD_OUT_EVERY)
+    return np.sort(order[:held_out] if split == "validation" else order[held_out:])
 
 
 def _labels(files: Sequence[Path], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
