@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,9 @@ def test_interrupted_cache_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     folder = pictures(tmp_path / "p")
 
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("ali_plugin.pictures.decode.read_image", interrupt)
+    monkeypatch.setattr("ali_plugin.datasets.cache.read_images", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load("image-folder", "train", folder, (1, 8, 8))
     assert caches() == set()

@@ -195,7 +195,7 @@ def data(split: str, **changes: Any) -> DataSplit:
 DATA_FAULTS: dict[str, tuple[Callable[..., DataSplit], str]] = {
     "splits": (lambda split, **_: data(split, data=tiny.stripes(split).data[:, :, :2]), "samples of shape"),
     "values": (lambda split, **_: data(split, data=tiny.stripes(split).data // 255), "all samples|largest value"),
-    "labels": (lambda split, **_: data(split, classes=("0", "1")), "a label 3, but 2 class names"),
+    "labels": (lambda split, **_: data(split, classes=("0", "1")), "a label is 3, but there are 2 classes"),
     "repeatable": (
         lambda split, **_: data(split, data=np.random.default_rng().permutation(tiny.stripes(split).data)),
         "differs from one loading to the next",
