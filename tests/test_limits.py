@@ -309,6 +309,7 @@ def test_a_run_is_the_same_under_any_default_type(objective: str, tmp_path: Path
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_under_any_default_type(tmp_path: Path) -> None:
     torch.manual_seed(0)
     ALI.from_architecture("mixture").save_pretrained(tmp_path)
@@ -328,6 +329,7 @@ def test_the_default_type_comes_back_after_an_error() -> None:
 # --- Memory and time -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_condition_that_would_be_a_square_of_gigabytes(ali: Ali, tmp_path: Path) -> None:
     """One of 65,536 elements: all of them alone would be 17 GB, and are 16 MB of embedding on the disk."""
     ALI.from_architecture("mixture", condition_size=MAX_SIZE).save_pretrained(tmp_path / "m")
