@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ali_plugin.datasets.split import UNREAD
 from ali_plugin.errors import DataError, FolderError
 from ali_plugin.pictures.decode import read_images
 from ali_plugin.support import atomic, dry_run, locks
@@ -36,10 +37,11 @@ class Decoded:
     """Pictures in a memory map.
 
     Attributes:
-        data: (N, C, H, W) uint8, read only. In a dry run, zeros that take no memory, for every file.
+        data: (N, C, H, W) uint8, read only. In a dry run whose cache is not there yet, zeros that take no memory,
+            for every file.
         kept: indices of the files that they come from, (N,).
         unreadable: the other files, with reasons.
-        digest: SHA-256 of all of ``data``.
+        digest: SHA-256 of all of ``data``, UNREAD in such a dry run.
     """
 
     data: NDArray[np.uint8]
@@ -76,12 +78,13 @@ def decoded(files: Sequence[Path], root: Path, shape: tuple[int, ...], label: st
     Raises:
         DataError: the cache cannot be written, or none of the files can be read.
     """
-    if dry_run.active.get():
-        return Decoded(np.broadcast_to(np.zeros((), np.uint8), (len(files), *shape)), np.arange(len(files)), [], "")
     place = f"{label}-{_digest([os.fsencode(root.resolve()), str(shape).encode()])[:12]}"
     folder = cache_root() / f"{place}-{_digest(_fingerprint(path, root) for path in files)[:16]}"
     if found := _opened(folder, len(files), shape):
         return found
+    if dry_run.active.get():
+        nothing = np.broadcast_to(np.zeros((), np.uint8), (len(files), *shape))
+        return Decoded(nothing, np.arange(len(files)), [], UNREAD)
     try:
         with locks.holding(folder.parent / f".{place}.lock", f"the cache {str(folder)!r}", wait=-1):
             found = _opened(folder, len(files), shape)  # another process may have built it meanwhile

@@ -131,7 +131,8 @@ def main() -> None:
     try:
         with ending.tidily():
             code = _run(kept)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is closed in a program that was started so
+            sys.stdout.flush()
         sys.exit(code)
     except ending.Terminated as end:
         _fail(end.name, end.code)

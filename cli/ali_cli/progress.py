@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 BEAT = 0.5  # seconds
+MOST = 12  # figures on a line
 STILL = 4.0  # seconds without a line, after which one says that the run is at work
 
 
@@ -32,8 +33,9 @@ def losses(figures: dict[str, float]) -> str:
     """The figures of a log line that are losses or accuracies, short: ``D 0.41  G 3.2  acc 0.93``."""
     short = {"loss_discriminator": "D", "loss_generator": "G", "accuracy_discriminator": "acc"}
     skip = {"step", "epoch", "seconds", "images_per_second"}
-    shown = "  ".join(f"{short.get(name, name)} {value:.3g}" for name, value in figures.items() if name not in skip)
-    return printable(shown, 200)  # an objective of a plugin names them
+    shown = [f"{printable(short.get(name, name), 40)} {value:.3g}"  # an objective of a plugin names them
+             for name, value in figures.items() if name not in skip]  # fmt: skip
+    return "  ".join(shown[:MOST])
 
 
 class TrainingProgress(Callback):
@@ -41,7 +43,7 @@ class TrainingProgress(Callback):
 
     def say(self, text: str) -> None:
         """A line of its own; dropped where it cannot be written."""
-        click.echo(printable(text), file=streams.unfailing())
+        click.echo(text, file=streams.unfailing())
 
     def close(self) -> None:
         """After the run, however it ended; may be called again."""
@@ -89,7 +91,7 @@ class ProgressLines(TrainingProgress):
         self._heart = Heartbeat(beat)
 
     def on_warning(self, trainer: Run, text: str) -> None:
-        self.say(f"warning: {text}")
+        self.say(f"warning: {printable(text)}")
 
     def on_log(self, trainer: Run, figures: dict[str, float]) -> None:
         rate = figures["images_per_second"]
@@ -116,7 +118,7 @@ class ProgressBar(TrainingProgress):
         if self._progress is None:
             super().say(text)
         else:
-            self._progress.console.print(printable(text), style="yellow", markup=False, highlight=False)
+            self._progress.console.print(text, style="yellow", markup=False, highlight=False)
 
     def on_start(self, trainer: Run) -> None:
         from rich.console import Console
@@ -153,7 +155,7 @@ class ProgressBar(TrainingProgress):
             self._progress.update(self._task, completed=trainer.step, figures=text)
 
     def on_warning(self, trainer: Run, text: str) -> None:
-        self.say(f"warning: {text}")
+        self.say(f"warning: {printable(text)}")
 
     def close(self) -> None:
         super().close()
