@@ -99,6 +99,7 @@ def test_what_says_nothing_wrong_is_a_run_of_one(
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_other_commands_do_not_care(trained: Path, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = (
         ["sample", trained, "-n", 2, "--out", tmp_path / "s.png"],
@@ -114,6 +115,7 @@ def test_other_commands_do_not_care(trained: Path, tmp_path: Path, ali: Ali, mon
         assert result.code == 0, (command, result.err)
 
 
+@pytest.mark.slow
 def test_an_experiment_does_not_care(tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")  # of a process that writes nothing
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -90,6 +90,7 @@ def test_streams_that_are_closed_from_the_start(closed: str, tmp_path: Path) -> 
     assert saved_step(tmp_path / "run") == 3
 
 
+@pytest.mark.slow
 def test_output_onto_a_full_disk(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         process = start([*TRAIN, "--steps", "5"], tmp_path / "run", stderr=full)
@@ -377,6 +378,7 @@ def test_every_callback_sees_the_end(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "README.md").is_file()
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_a_process(tmp_path: Path) -> None:
     """A limit on file sizes stands in for the full disk: at first figures fit, then nothing."""
 
