@@ -21,6 +21,8 @@ from ali_registry import (
     Encoder,
     Metric,
     Objective,
+    Optimiser,
+    Option,
     TrainingDefaults,
     hookimpl,
 )
@@ -37,8 +39,8 @@ _LAZY = {
 
 __all__ = [
     "ALI", "ALIError", "Architecture", "Callback", "Command", "Dataset", "Decoder", "DiagonalGaussian",
-    "Discriminator", "Encoder", "Metric", "Objective", "Posterior", "TrainingDefaults", "__version__",
-    "hookimpl",
+    "Discriminator", "Encoder", "Metric", "Objective", "Optimiser", "Option", "Posterior", "TrainingDefaults",
+    "__version__", "hookimpl",
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A process of ``test_distributed``: trains a tiny model whose noise depends on the row, not on the process.
 
-Called by torchrun as ``distributed_worker.py plain|batch-norm OUT``.
+Called by torchrun as ``distributed_worker.py plain|batch-norm|penalties OUT``; the last has a batch norm in D that is
+differentiated twice.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -91,11 +93,15 @@ class RowNoise:
 
 
 def main(architecture: str, out: Path) -> None:
-    registry = build_registry(only=(), plugins=[Plugin(triple(architecture == "batch-norm"))])
+    registry = build_registry(only=(), plugins=[Plugin(triple(architecture != "plain"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()
     ali_plugin.nets.distribution.noise_like = lambda tensor, generator=None: noise(*tensor.shape)
-    options = {"architecture": "tiny", "steps": 6, "device": "cpu", "log_every": 3}
+    options: dict[str, Any] = {"architecture": "tiny", "steps": 6, "device": "cpu", "log_every": 3}
+    if architecture == "penalties":
+        terms = {"gamma": 1.0, "penalty_every": 2, "cycle_x": 1.0, "cycle_z": 1.0, "packing": 2}
+        # Gradient descent: Adam would move a weight whose gradient is rounding alone as far as any other.
+        options |= {"objective": "alice", "settings": {"objective": terms}, "optimiser": "sgd", "lr": 0.1}
     with distributed.process_group("cpu"):
         trainer = prepare(options, out, registry=registry)
         ALI.prior = lambda self, n, generator=None: noise(n, self.config.latent_size)  # type: ignore[method-assign]

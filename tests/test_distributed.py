@@ -26,7 +26,7 @@ def run_workers(processes: int, out: Path, architecture: str) -> dict[str, Tenso
     return load_file(out / "model.safetensors")
 
 
-@pytest.mark.parametrize("architecture", ["plain", "batch-norm"])
+@pytest.mark.parametrize("architecture", ["plain", "batch-norm", "penalties"])
 def test_two_processes_make_the_run_of_one(architecture: str, tmp_path: Path) -> None:
     """Same noise for the same rows, so that only the order of additions differs."""
     one, two = (run_workers(n, tmp_path / str(n), architecture) for n in (1, 2))

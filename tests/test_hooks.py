@@ -84,6 +84,14 @@ def test_register_objectives(registry: Registry, tmp_path: Path) -> None:
     assert lines[-1]["halved"] == 1
 
 
+def test_register_optimisers(registry: Registry, tmp_path: Path) -> None:
+    options = {"architecture": "tiny", "optimiser": "plain", "lr": 0.1, "settings": {"optimiser": {"factor": 0.5}}}
+    trainer = prepare(options, tmp_path / "run", registry=registry)
+    for optimiser in trainer.training_step.optimisers.values():
+        assert type(optimiser).__name__ == "SGD"
+        assert optimiser.param_groups[0]["lr"] == 0.05
+
+
 def test_register_metrics(in_default_registry: None, registry: Registry, tmp_path: Path) -> None:
     ALI.from_architecture("tiny", registry=registry).save_pretrained(tmp_path)
     loaded = ALI.from_pretrained(tmp_path, registry=registry)
@@ -130,4 +138,4 @@ def test_removed_again() -> None:
 def test_every_hook_has_a_test() -> None:
     tests = {name for name, value in globals().items() if inspect.isfunction(value)}
     assert [hook for hook in HOOKS if f"test_{hook}" not in tests] == []
-    assert len(HOOKS) == 9
+    assert len(HOOKS) == 10

@@ -17,7 +17,7 @@ from ali_plugin.config.conditions import from_labels
 from ali_plugin.datasets.fashion_mini import fashion_mini
 from ali_plugin.datasets.split import balanced_subset
 from ali_plugin.nets.distribution import Implicit
-from ali_plugin.objectives.game import Batch, Game, Labelled
+from ali_plugin.objectives.game import Batch, Game, Labelled, players_of
 from ali_plugin.objectives.vae import VAEGame, kl_from_prior
 from ali_plugin.training.batches import Batches
 from ali_registry import default_registry
@@ -231,7 +231,7 @@ def test_inverse_mapping_moves_all_but_mixes_nothing() -> None:
     torch.manual_seed(3)
     game("gan-inverse", small()).gradients(Batch(X))
     assert decoder_before  # the squared error of z reaches the encoder alone: players do not overlap
-    names = [set(map(id, player)) for player in played.players().values()]
+    names = [set(map(id, player.parameters)) for player in players_of(played).values()]
     assert not names[0] & names[1]
     assert not names[1] & names[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable as Function
+from collections.abc import Iterable
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import click
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 
 from ali_plugin import (
     Architecture,
@@ -22,6 +24,7 @@ from ali_plugin import (
     Encoder,
     Metric,
     Objective,
+    Optimiser,
     TrainingDefaults,
     hookimpl,
 )
@@ -91,6 +94,11 @@ def brightness(context: Context) -> dict[str, float]:
     return {"mean": torch.cat([x for x, _ in context.stream("test")]).mean().item()}
 
 
+def plain(parameters: Iterable[nn.Parameter], *, lr: float, factor: float, **_: Any) -> Optimizer:
+    """Gradient descent."""
+    return SGD(parameters, lr * factor)
+
+
 class Diary(Watcher):
     """Writes down what it sees, into the run's folder."""
 
@@ -144,6 +152,11 @@ def register_datasets(register: Function[[Dataset], None]) -> None:
 @hookimpl
 def register_objectives(register: Function[[Objective], None]) -> None:
     register(Objective(name="halved", build=HalvedGame))
+
+
+@hookimpl
+def register_optimisers(register: Function[[Optimiser], None]) -> None:
+    register(Optimiser(name="plain", build=plain, options={"factor": 1.0}))
 
 
 @hookimpl

@@ -8,7 +8,13 @@ from functools import partial
 from typing import Any
 
 from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable, NetTable
-from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, TrainingDefaults
+from ali_registry import Architecture, Decoder, Discriminator, Encoder, Option, Part, TrainingDefaults
+
+OF_DISCRIMINATOR = {
+    "symmetric": Option(default=False, summary="it sees pictures in [-1, 1]"),
+    "packing": Option(default=1, low=1, high=1024, summary="pairs that it judges together"),
+    "unary": Option(default=False, summary="it also scores x and z each alone"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,7 @@ class Triple:
             summary=f"D(x, z) of {self.name}",
             build=builder(self.discriminator),
             multiclass=True,
+            options=OF_DISCRIMINATOR,
             **common,
         )
         if self.encoder.posterior != "deterministic":

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ali_plugin.config import settings
 from ali_plugin.config.model_config import PARTS, ModelConfig, PartConfig, PluginVersion, clean_names, is_name
 from ali_plugin.errors import ConfigError, PartMismatch
 from ali_plugin.support.building import bounded
@@ -34,19 +35,21 @@ def compose(
 
     Args:
         parts: kind -> name of a part that takes the place of the architecture's.
-        arguments: kind -> arguments of that part, over its registered ones.
+        arguments: kind -> arguments and options of that part, over its registered ones.
 
     Raises:
         UnknownName: a name that nothing registers.
         PartMismatch: parts that cannot fit, saying which two.
+        OptionError: a part has no such argument, or it is of another type or out of range.
     """
     registry = registry or default_registry()
     record = registry.get(Architecture, architecture)
     chosen = {kind: (parts or {}).get(kind) or getattr(record, kind) for kind in PARTS}
     configs: dict[str, Any] = {}
     for kind, name in chosen.items():
-        registered = registry.get(KINDS[kind], name).arguments
-        configs[kind] = PartConfig(name, {**registered, **(arguments or {}).get(kind, {})})
+        part = registry.get(KINDS[kind], name)
+        given = settings.checked(part, (arguments or {}).get(kind, {}))
+        configs[kind] = PartConfig(name, {**part.defaults, **given})
     config = ModelConfig(
         **configs,
         architecture=architecture,

@@ -76,7 +76,7 @@ class Component(ModelMixin, Saved):
     ) -> None:
         super().__init__()
         if arguments is None:
-            self.register_to_config(arguments=dict(default_registry().get(KINDS[self.kind], name).arguments))
+            self.register_to_config(arguments=default_registry().get(KINDS[self.kind], name).defaults)
         if plugins is None:
             found = origins(self._checked(plugins=[]).parts, default_registry())
             self.register_to_config(plugins=[vars(plugin) for plugin in found])

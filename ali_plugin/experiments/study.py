@@ -28,7 +28,7 @@ from ali_plugin.support.progress import track
 from ali_plugin.support.strict_json import is_number, read_object
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.config import TrainConfig
-from ali_plugin.training.step import TrainingStep, remaining_rate
+from ali_plugin.training.step import TrainingStep
 
 FIGURES = ("modes", "high_quality", "reverse_kl", "modes_by_responsibility")
 WITH_DEVIATION = ("modes", "modes_by_responsibility")  # as published
@@ -117,8 +117,7 @@ def _run(game: Callable[[ALI], Game], steps: int, seed: int, device: str, member
     batches = Batches(split, config.batch_size, member.seed, place)
     step = TrainingStep(game(model), config)
     for t in range(steps):
-        if member.lr_decay:
-            step.set_learning_rate(remaining_rate(t, steps))
+        step.schedule(t, steps)
         step(batches.next())
     if step.average is not None:
         model.load_state_dict(step.average.weights)

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ali_plugin.errors import PartMismatch
 from ali_plugin.nets.tables import Activation, Row
@@ -31,9 +30,19 @@ class LargerOfPair(torch.autograd.Function):
         return torch.maximum(first, second)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (takes_first,) = ctx.saved_tensors
+        return cast(Tensor, SpreadToPair.apply(gradient, *ctx.saved_tensors))
+
+
+class SpreadToPair(torch.autograd.Function):
+    """The gradient of ``LargerOfPair``: each element goes to the larger one of its pair, 0 to the other.
+
+    It is linear, so that its own gradient picks the elements out again, however often one differentiates.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, takes_first: Tensor) -> Tensor:
+        ctx.save_for_backward(takes_first)
         batch, channels, *space = gradient.shape
         nhwc = gradient.ndim == 4 and gradient.is_contiguous(memory_format=torch.channels_last)
         pairs = torch.empty(
@@ -45,6 +54,11 @@ class LargerOfPair(torch.autograd.Function):
         torch.mul(gradient, takes_first, out=pairs[:, 0::2])
         torch.mul(gradient, ~takes_first, out=pairs[:, 1::2])
         return pairs
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (takes_first,) = ctx.saved_tensors
+        return torch.where(takes_first, gradient[:, 0::2], gradient[:, 1::2]), None
 
 
 class Maxout(nn.Module):
@@ -81,7 +95,6 @@ class CheapMask(torch.autograd.Function):
         return x * mask
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
         return gradient * mask, None

@@ -196,6 +196,13 @@ class TableDiscriminator(TableNet):
     """D(x, z) from the rows of D(x), D(z) and the joint net on their concatenation: logits (B, classes).
 
     A condition is concatenated to [D(x), D(z)] (section 4.4). A batch may come as a tuple of kinds of samples.
+
+    Args:
+        symmetric: pictures, which are in [0, 1], go to [-1, 1] first.
+        packing: how many pairs m are judged together (PacGAN, Lin et al., 2018). In training, B pairs make B / m
+            packs of neighbours and as many logits; in evaluation a pack is m times the same pair, so that each
+            pair has its logit.
+        unary: it also scores x and z each alone (BigBiGAN, Donahue and Simonyan, 2019); see ``scores``.
     """
 
     takes_kinds = True
@@ -210,34 +217,72 @@ class TableDiscriminator(TableNet):
         embedding_size: int = 256,
         classes: int = 1,
         init_std: float = 0.01,
+        symmetric: bool = False,
+        packing: int = 1,
+        unary: bool = False,
     ) -> None:
-        super().__init__(condition_size, embedding_size)
-        self.x_shape = data_shape_in(table.x_rows or table.joint_rows, data_shape)
+        super().__init__(packing * condition_size, embedding_size)
+        if symmetric and len(data_shape) != 3:
+            raise PartMismatch(f"symmetric is for pictures in [0, 1], the data are of shape {data_shape}")
+        self.symmetric, self.packing, self.unary = symmetric, packing, unary
+        pack = (packing * data_shape[0], *data_shape[1:])
+        self.x_shape = data_shape_in(table.x_rows or table.joint_rows, pack)
         self.x_layers = stack(table.x_rows, self.x_shape)
-        self.z_shape = vector_shape(table.z_rows or table.joint_rows, latent_size)
+        self.z_shape = vector_shape(table.z_rows or table.joint_rows, packing * latent_size)
         self.z_layers = stack(table.z_rows, self.z_shape)
         x_out, z_out = shape_out(self.x_layers, self.x_shape), shape_out(self.z_layers, self.z_shape)
         if x_out[1:] != z_out[1:]:
             raise PartMismatch(f"D(x) ends in {x_out} and D(z) in {z_out}, which cannot be concatenated")
         self.joint_size = x_out[0] + z_out[0] + self.embedding_size
         self.joint = stack(table.joint_rows, (self.joint_size, *x_out[1:]), classes)
+        if unary:
+            self.x_score, self.z_score = nn.Linear(prod(x_out), 1), nn.Linear(prod(z_out), 1)
         rows = (*table.x_rows, *table.z_rows, *table.joint_rows)
         self.couples_batch = any(row.norm for row in rows)
         self.initialise(init_std)
+        for score in (self.x_score, self.z_score) if unary else ():
+            nn.init.normal_(score.weight, std=init_std)
+            nn.init.zeros_(score.bias)
 
     def forward(self, x: Kinds, z: Kinds, condition: Tensor | None = None) -> Tensor:
         return cast(Tensor, self.joint(self.features(x, z, condition))).flatten(1)  # (B, classes)
 
+    def scores(self, x: Kinds, z: Kinds, condition: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """s_x and s_z, (B, 1) each, of x and z alone, and the logits of the pairs (B, classes)."""
+        from_x, from_z = self.x_features(x), self.z_features(z)
+        joint = self.joint(self._together(from_x, from_z, condition)).flatten(1)
+        return self.x_score(from_x.flatten(1)), self.z_score(from_z.flatten(1)), joint
+
     def features(self, x: Kinds, z: Kinds, condition: Tensor | None = None) -> Tensor:
         """The concatenation [D(x), D(z), condition] that the joint net reads, (B, joint_size, ...)."""
-        from_x, from_z = self._pass(self.x_layers, self.x_shape, x), self._pass(self.z_layers, self.z_shape, z)
+        return self._together(self.x_features(x), self.z_features(z), condition)
+
+    def x_features(self, x: Kinds) -> Tensor:
+        """D(x), (B, M, ...)."""
+        if self.symmetric:
+            x = 2 * x - 1 if isinstance(x, Tensor) else tuple(2 * kind - 1 for kind in x)
+        return self._pass(self.x_layers, self.x_shape, x)
+
+    def z_features(self, z: Kinds) -> Tensor:
+        """D(z), (B, M, ...)."""
+        return self._pass(self.z_layers, self.z_shape, z)
+
+    def _together(self, from_x: Tensor, from_z: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is not None and self.packing > 1:
+            condition = self._packed(condition, (self.condition_size,))
         return torch.cat([from_x, from_z, *self.embed(condition, from_x)], 1)
 
-    @staticmethod
-    def _pass(layers: nn.Sequential, shape: tuple[int, ...], inputs: Kinds) -> Tensor:
+    def _pass(self, layers: nn.Sequential, shape: tuple[int, ...], inputs: Kinds) -> Tensor:
         if isinstance(inputs, Tensor):
-            return cast(Tensor, layers(inputs.reshape(len(inputs), *shape)))
-        return joined(layers, tuple(kind.reshape(len(kind), *shape) for kind in inputs))
+            return cast(Tensor, layers(self._packed(inputs, shape)))
+        return joined(layers, tuple(self._packed(kind, shape) for kind in inputs))
+
+    def _packed(self, samples: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """(B, ...) as packs of that shape: (B / m, *shape), or (B, *shape) in evaluation."""
+        if self.packing == 1 or self.training:
+            return samples.reshape(len(samples) // self.packing, *shape)
+        copies = samples.unsqueeze(1).expand(-1, self.packing, *samples.shape[1:])
+        return copies.reshape(len(samples), *shape)
 
 
 def build(table: NetTable, **arguments: Any) -> TableNet:

@@ -120,7 +120,7 @@ class DecoderTable:
 
 @dataclass(frozen=True)
 class DiscriminatorTable:
-    """The rows of D(x), D(z) and D(x, z)."""
+    """The rows of D(x), D(z) and D(x, z); see ``table_nets.TableDiscriminator``."""
 
     x_rows: tuple[Row, ...]
     z_rows: tuple[Row, ...]

@@ -3,16 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from ali_registry import Objective, hookimpl
+from ali_registry import Objective, Optimiser, Option, hookimpl
 
 HERE = "ali_plugin.objectives"
+
+SHARED = {
+    "gamma": Option(default=0.0, low=0, scheduled=True, summary="of the gradient penalties R1 and R2"),
+    "penalty": Option(default="both", choices=("r1", "r2", "both"), summary="on encoder pairs, decoder pairs, or both"),
+    "penalty_every": Option(default=1, low=1, summary="steps between penalties, which are as many times as strong"),
+    "penalty_share": Option(default=1.0, low=0, high=1, summary="of the batch that is penalised, at least one pack"),
+    "cycle_x": Option(default=0.0, low=0, scheduled=True, summary="weight of the mean distance of x -> z -> x"),
+    "cycle_features": Option(default=0.0, low=0, scheduled=True, summary="the same in the discriminator's features"),
+    "cycle_z": Option(default=0.0, low=0, scheduled=True, summary="weight of the mean square of z -> x -> z"),
+    "cycle_norm": Option(default="l2", choices=("l1", "l2"), summary="distance of x and of features"),
+    "cycle_through": Option(default="draw", choices=("draw", "mean"), summary="of the posterior, on the way"),
+    "packing": Option(default=1, low=1, high=1024, summary="pairs that the discriminator judges together"),
+    "symmetric": Option(default=False, summary="the discriminator sees pictures in [-1, 1]"),
+    "unary": Option(default=False, summary="the discriminator scores x and z alone, too"),
+    "augment": Option(default="", summary="what it sees of x: colour, translation, cutout, with commas between"),
+    "noise": Option(default=0.0, low=0, scheduled=True, summary="deviation of noise on the x that it sees"),
+}
+"""Options of every adversarial game; see ``ali_plugin.objectives.adversarial``."""
+
+
+def adversarial(name: str, summary: str, build: str, **defaults: Any) -> Objective:
+    """An adversarial game with the shared options, some of them with a default of its own."""
+    options = {option: replace(shared, default=defaults.get(option, shared.default))
+               for option, shared in SHARED.items()}  # fmt: skip
+    return Objective(
+        name=name,
+        summary=summary,
+        build=f"{HERE}.{build}",
+        options=options,
+        takes_labels=True,
+        of_discriminator=("packing", "symmetric", "unary"),
+    )
+
 
 OBJECTIVES = (
     Objective(
         name="ali",
         summary="adversarially learned inference, Algorithm 1, simultaneous updates",
         build=f"{HERE}.ali:ALIGame",
+    ),
+    adversarial(
+        "relativistic",
+        "relativistic pairs with gradient penalties R1 and R2 (R3GAN), on pairs of x and z",
+        "relativistic:RelativisticGame",
+        gamma=1.0,
+    ),
+    adversarial(
+        "hinge",
+        "BigBiGAN's game: the hinge loss of x, of z and of the pair",
+        "hinge:HingeGame",
+        unary=True,
+    ),
+    adversarial(
+        "alice",
+        "the paper's game with an L1 cycle x -> z -> x",
+        "alice:AliceGame",
+        cycle_x=1.0,
+        cycle_norm="l1",
     ),
     Objective(
         name="semi-supervised",
@@ -43,8 +97,38 @@ OBJECTIVES = (
     ),
 )
 
+DECAY = Option(default=0.0, low=0, summary="weight decay")
+EPSILON = Option(default=1e-8, low=0, summary="added to the root of the second moment")
+
+OPTIMISERS = (
+    Optimiser(
+        name="adam",
+        summary="Adam, weight decay as L2",
+        build=f"{HERE}.optimisers:adam",
+        options={"weight_decay": DECAY, "eps": EPSILON},
+    ),
+    Optimiser(
+        name="adamw",
+        summary="Adam with decoupled weight decay",
+        build=f"{HERE}.optimisers:adamw",
+        options={"weight_decay": replace(DECAY, default=0.01), "eps": EPSILON},
+    ),
+    Optimiser(
+        name="sgd",
+        summary="gradient descent, beta1 is its momentum",
+        build=f"{HERE}.optimisers:sgd",
+        options={"weight_decay": DECAY, "nesterov": Option(default=False, summary="Nesterov's momentum")},
+    ),
+)
+
 
 @hookimpl
 def register_objectives(register: Callable[[Objective], None]) -> None:
     for objective in OBJECTIVES:
         register(objective)
+
+
+@hookimpl
+def register_optimisers(register: Callable[[Optimiser], None]) -> None:
+    for optimiser in OPTIMISERS:
+        register(optimiser)

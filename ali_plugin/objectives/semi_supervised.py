@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
+from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch, Game, Labelled, parameters
 
@@ -18,7 +19,9 @@ def class_gradients(model: ALI, labelled: Labelled | None) -> dict[str, Tensor]:
         raise OptionError("this objective learns from labels; say how many with --labels N")
     with torch.no_grad():
         z = model.encode(labelled.x, labelled.condition).sample()
-    logits = model.class_logits(labelled.x, z, labelled.condition)
+    pack = offers(model.part("discriminator")).packing  # where D judges several at once: copies of one
+    condition = None if labelled.condition is None else labelled.condition.repeat_interleave(pack, 0)
+    logits = model.class_logits(labelled.x.repeat_interleave(pack, 0), z.repeat_interleave(pack, 0), condition)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # (B, K)
     loss = cross_entropy(logits, labelled.classes)
     loss.backward(inputs=parameters(model.part("discriminator")))

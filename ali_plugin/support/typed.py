@@ -17,7 +17,8 @@ LONGEST_TEXT = 4096
 def fields_of(cls: type[T], raw: Mapping[str, Any], source: str) -> T:
     """An instance of a dataclass from what a file holds.
 
-    Fields are of int, float (an int will do), bool, str, a Literal, None, or unions of these.
+    Fields are of int, float (an int will do), bool, str, a Literal, None, or unions of these; of a dict it is only
+    said that it is one.
 
     Args:
         source: names the file in errors.
@@ -32,16 +33,19 @@ def fields_of(cls: type[T], raw: Mapping[str, Any], source: str) -> T:
         if field.name not in raw:
             if field.default is MISSING and field.default_factory is MISSING:
                 raise ConfigError(f"{source} lacks {field.name!r}")
-        elif not _is_of(raw[field.name], hints[field.name]):
+        elif not is_of(raw[field.name], hints[field.name]):
             raise ConfigError(f"{source}: {field.name} is {short(repr(raw[field.name]))}, not {_named(field.type)}")
     return cls(**raw)
 
 
-def _is_of(value: Any, kind: Any) -> bool:
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of the kind that a field's type says."""
     if get_origin(kind) in (Union, types.UnionType):
-        return any(_is_of(value, one) for one in get_args(kind))
+        return any(is_of(value, one) for one in get_args(kind))
     if get_origin(kind) is Literal:
         return isinstance(value, str) and value in get_args(kind)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict)
     if isinstance(value, bool):
         return kind is bool
     if kind is float:

@@ -11,24 +11,28 @@ from pathlib import Path
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ali_plugin.config import settings
 from ali_plugin.config.compose import compose
 from ali_plugin.config.model_config import PARTS
+from ali_plugin.config.settings import Settings
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.game import Game
+from ali_plugin.objectives.penalty import require_second_derivatives
 from ali_plugin.support.devices import float32_by_default, resolve_device
 from ali_plugin.support.memory import needed
 from ali_plugin.training import distributed, fingerprint
-from ali_plugin.training.batches import Batches
-from ali_plugin.training.config import TrainConfig
+from ali_plugin.training.batches import Batches, share
+from ali_plugin.training.config import TrainConfig, records
 from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.random_streams import OwnStream
 from ali_plugin.training.step import TrainingStep
 from ali_registry import Architecture, Entry, InvalidRecord, Objective, Registry, blaming
 
+NOT_BUILT = {bool: False, int: 1}  # what an option is of a discriminator that knows nothing of it
 MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
 SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
 
@@ -104,7 +108,12 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
         if not planned:
             initialise_output(model, train)
         objective = registry.entry(Objective, config.objective)
-        step = TrainingStep(build_game(config, model, objective, registry), config)
+        game = build_game(config, model, objective, registry)
+        with blaming(objective):
+            game.check(share(config.batch_size, distributed.world_size()))
+            for net in game.modules().values():
+                distributed.synchronise_batch_norm(net)
+            step = TrainingStep(game, config, registry)
         total_steps = config.total_steps(batches.steps_per_epoch)
         if distributed.rank():
             torch.manual_seed(config.seed + distributed.rank() * SEED_STRIDE)
@@ -143,7 +152,8 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
             f"architecture {config.architecture!r} takes a condition of {wanted}, "
             f"dataset {config.dataset!r} has {split.label_size} classes or attributes"
         )
-    uses_labels = registry.get(Objective, config.objective).uses_labels
+    objective = registry.get(Objective, config.objective)
+    uses_labels = objective.uses_labels or (objective.takes_labels and config.labels is not None)
     if uses_labels and config.labels is None:
         raise OptionError(f"objective {config.objective!r} learns from labels; say how many with --labels N")
     if config.labels is not None and not uses_labels:
@@ -157,6 +167,7 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
             latent_size=config.latent_size,
             condition_size=split.label_size if conditional else 0,
             condition_names=split.classes if conditional else (),
+            arguments=_arguments(config, objective, registry),
             classes=split.label_size if uses_labels else 1,
             registry=registry,
         ),
@@ -167,18 +178,50 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
     return model
 
 
+def _arguments(config: TrainConfig, objective: Objective, registry: Registry) -> Settings:
+    """Settings of the parts, and those of the objective that its discriminator is built with, too.
+
+    Raises:
+        OptionError: the discriminator has no such option, or both say something else.
+    """
+    chosen = {kind: dict(config.settings.get(kind, {})) for kind in PARTS}
+    options = settings.complete(objective, config.settings.get("objective", {}))
+    part = records(config, registry)["discriminator"]
+    for name in objective.of_discriminator:
+        offered, value = part.settings.get(name), options[name]
+        default = offered.default if offered else NOT_BUILT[type(value)]
+        if offered is None and value != default:
+            raise OptionError(
+                f"discriminator {part.name!r} has no option {name!r}; leave it out with "
+                f"--set {settings.words({'objective': {name: default}})[0]}, or take another --discriminator"
+            )
+        if (own := chosen["discriminator"].get(name, value)) != value:
+            raise OptionError(f"discriminator.{name} is {own}, but objective.{name} is {value}; say objective.{name}")
+        if value != default:
+            chosen["discriminator"][name] = value
+    return chosen
+
+
 def build_game(config: TrainConfig, model: ALI, objective: Entry, registry: Registry) -> Game:
-    """What a model's nets play.
+    """What a model's nets play, with the run's options, its own nets on the model's device.
 
     Raises:
         InvalidRecord: the objective's plugin builds something else.
+        OptionError: options that it does not have, or that do not go with the model.
         PluginFailed: it raises what is no ALIError.
     """
-    with blaming(objective):
-        game = registry.get(Objective, config.objective).call(model)
+    record = registry.get(Objective, config.objective)
+    options = settings.complete(record, config.settings.get("objective", {}))
+    pack = offers(model.part("discriminator")).packing
+    if pack != 1 and "packing" not in record.of_discriminator:
+        raise OptionError(f"objective {record.name!r} judges pairs one by one, leave discriminator.packing={pack} out")
+    with blaming(objective), model.device:
+        game = record.call(model, **options)
     if not isinstance(game, Game):
         who = f"objective {config.objective!r} of {objective.origin}"
         raise InvalidRecord(f"{who} built a {type(game).__name__}, not a Game")
+    if game.needs_second_derivatives and model.device.type != "meta":
+        require_second_derivatives(model)
     return game
 
 

@@ -143,7 +143,10 @@ def state(step: TrainingStep) -> dict[str, Tensor]:
     tensors = checkpoint_state.nets_of(step)
     for player, optimiser in step.optimisers.items():
         for i, slots in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{player}.{i}.{slot}": tensor for slot, tensor in slots.items()}
+            for slot, value in slots.items():
+                if value is not None:
+                    name, tensor = checkpoint_state.kept(slot, value)
+                    tensors[f"optimiser.{player}.{i}.{name}"] = tensor
     return tensors
 
 
@@ -152,12 +155,13 @@ def _restore(step: TrainingStep, saved: dict[str, Tensor], position: Position) -
     for name, net in step.game.modules().items():
         of_nets.load(net, _below(saved, f"game.{name}."))
     if step.average:
-        step.average.load(_below(saved, "average."), position.average_updates)
+        step.average.load(_below(saved, "average."), position.average_updates, _below(saved, "game_average."))
     for player, optimiser in step.optimisers.items():
         slots: dict[int, dict[str, Any]] = {}
         for key, tensor in _below(saved, f"optimiser.{player}.").items():
             number, slot = key.split(".", 1)
-            slots.setdefault(int(number), {})[slot] = tensor
+            slot, value = checkpoint_state.restored(slot, tensor)
+            slots.setdefault(int(number), {})[slot] = value
         optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
 
 

@@ -6,22 +6,39 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+from ali_plugin.config import settings
+from ali_plugin.config.schedule import Schedule
+from ali_plugin.config.settings import Settings
 from ali_plugin.errors import ALIError, ConfigError, DataError, OptionError
 from ali_plugin.support.limits import MAX_SEED, MAX_SIZE, MAX_STEPS
 from ali_plugin.support.paths import absolute
 from ali_plugin.support.strict_json import read_object, short
 from ali_plugin.support.typed import fields_of
 from ali_plugin.training.option import Option, option_of
-from ali_registry import Architecture, Dataset, Registry
+from ali_registry import (
+    Architecture,
+    Dataset,
+    Decoder,
+    Discriminator,
+    Encoder,
+    Objective,
+    Optimiser,
+    Part,
+    Registry,
+)
+from ali_registry.records import Adjustable
 
 Precision = Literal["float32", "tf32", "bf16"]
 OnNaN = Literal["stop", "rewind"]
+PART_RECORDS: dict[str, type[Part]] = {record.kind: record for record in (Encoder, Decoder, Discriminator)}
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
 DEFAULT_ARCHITECTURE = "fashion"
 RECIPE = "the architecture's"  # of a default
+
+Rate = TypeVar("Rate", float, float | str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +47,8 @@ class TrainConfig:
 
     One of ``epochs`` and ``steps`` is set, the other None. ``data_dir`` is absolute. It may differ in a continued run,
     as a folder may be moved: what is in it is compared by its fingerprint. ``lr_discriminator`` makes two time scales
-    (Heusel et al., 2017).
+    (Heusel et al., 2017). Where text is allowed beside a number, it is a ``Schedule`` over the run. ``settings`` holds
+    options of the objective, the parts and the optimiser, by room; ``configure`` fills in defaults.
     """
 
     architecture: str = field(metadata=Option("Architecture.", name="arch", default=DEFAULT_ARCHITECTURE).told)
@@ -44,7 +62,13 @@ class TrainConfig:
     data_dir: str | None = field(
         default=None, metadata=Option("Folder of the dataset's files.", is_folder=True, resumable=True).told
     )
-    objective: str = field(default="ali", metadata=Option("What the players play.").told)
+    objective: str = field(default="ali", metadata=Option("What the players play.", default=RECIPE).told)
+    settings: Settings = field(
+        default_factory=dict,
+        metadata=Option(
+            "An option of the objective, a part or the optimiser; may be repeated. `ali show` lists them.", name="set"
+        ).told,
+    )
     condition: bool = field(
         default=False, metadata=Option("Condition all nets on the data's labels or attributes.").told
     )
@@ -56,14 +80,20 @@ class TrainConfig:
     )
     steps: int | None = field(default=None, metadata=Option("Length, in steps.", resumable=True).told)
     batch_size: int = field(default=100, metadata=Option("Samples per step.", default=RECIPE).told)
-    lr: float = field(default=1e-4, metadata=Option("Learning rate of Adam.", default=RECIPE).told)
-    lr_discriminator: float | None = field(
+    optimiser: str = field(default="adam", metadata=Option("Of all players.", default=RECIPE).told)
+    lr: float | str = field(default=1e-4, metadata=Option("Learning rate, or a schedule of it.", default=RECIPE).told)
+    lr_discriminator: float | str | None = field(
         default=None, metadata=Option("The discriminator's learning rate.", default="as --lr").told
     )
     lr_decay: bool = field(default=False, metadata=Option("Let the learning rates fall to 0 over the run.").told)
     beta1: float = field(default=0.5, metadata=Option("Adam's beta1.", default=RECIPE).told)
-    beta2: float = field(default=0.999, metadata=Option("Adam's beta2.", default=RECIPE).told)
+    beta2: float | str = field(
+        default=0.999, metadata=Option("Adam's beta2, or a schedule of it.", default=RECIPE).told
+    )
     ema: float | None = field(default=None, metadata=Option("Publish averaged weights with this decay per step.").told)
+    ema_half_life: float | str | None = field(
+        default=None, metadata=Option("In place of --ema: after so many samples old weights count half.").told
+    )
     seed: int = field(default=0, metadata=Option("Same seed, same device: same weights.").told)
     device: str = field(
         default="auto",
@@ -90,18 +120,25 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", settings.nested(self.settings))
         for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size", "labels"):
             _positive(name, getattr(self, name))
-        _positive("lr", self.lr)
-        _positive("lr_discriminator", self.lr_discriminator)
+        for name in ("lr", "lr_discriminator"):
+            for end in _ends(name, getattr(self, name)):
+                _positive(name, end)
+        for end in _ends("ema_half_life", self.ema_half_life):
+            if not (end >= 0 and math.isfinite(end)):
+                raise OptionError(f"--ema-half-life is {self.ema_half_life}, it has to be at least 0")
+        if self.ema is not None and self.ema_half_life is not None:
+            raise OptionError("averaged weights have --ema or --ema-half-life, one of them")
         if (self.epochs is None) == (self.steps is None):
             raise OptionError("the length of a run is either --epochs or --steps, one of them")
         _positive("epochs", self.epochs)
         _positive("steps", self.steps)
         for name in ("beta1", "beta2", "ema"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise OptionError(f"--{name} is {value}, it has to be at least 0 and below 1")
+            for end in _ends(name, getattr(self, name)):
+                if not 0 <= end < 1:
+                    raise OptionError(f"--{name} is {getattr(self, name)}, it has to be at least 0 and below 1")
         for name, choices in (("precision", PRECISIONS), ("on_nan", ON_NAN)):
             if getattr(self, name) not in choices:
                 option = name.replace("_", "-")
@@ -116,9 +153,17 @@ class TrainConfig:
             raise OptionError(f"--epochs is {self.epochs}, which makes {steps} steps, more than {MAX_STEPS}")
         return steps
 
-    def learning_rate(self, player: str) -> float:
-        """That of a game's player, by its name."""
-        return learning_rate(player, self.lr, self.lr_discriminator)
+    def learning_rate(self, player: str, share: float = 0.0) -> float:
+        """That of a game's player, by its name, when this share of the run is done."""
+        rate = learning_rate(player, self.lr, self.lr_discriminator)
+        return Schedule.of(rate).at(share) * (1 - share if self.lr_decay else 1.0)
+
+    def ema_decay(self, share: float) -> float | None:
+        """Of the averaged weights per step; None where there are none."""
+        if self.ema_half_life is None:
+            return self.ema
+        half_life = Schedule.of(self.ema_half_life).at(share)
+        return 0.5 ** (self.batch_size / half_life) if half_life else 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -132,7 +177,7 @@ class TrainConfig:
             raise ConfigError(f"{path} is no training config of this version: {error}") from error
 
 
-def learning_rate(player: str, lr: float, lr_discriminator: float | None) -> float:
+def learning_rate(player: str, lr: Rate, lr_discriminator: Rate | None) -> Rate:
     """That of a player; a game may have several discriminators."""
     return lr_discriminator if lr_discriminator is not None and player.endswith("discriminator") else lr
 
@@ -141,17 +186,63 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     """Fill what the options leave open (None) from the architecture's recipe.
 
     Raises:
-        UnknownName: nothing registers the architecture.
-        OptionError: a value that cannot be.
+        UnknownName: nothing registers the architecture, its parts, the objective or the optimiser.
+        OptionError: a value that cannot be, or a setting that nothing has.
     """
-    recipe = registry.get(Architecture, options["architecture"]).training
+    architecture = registry.get(Architecture, options["architecture"])
+    recipe = architecture.training
     chosen = {name: value for name, value in options.items() if value is not None}
     defaults = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
     if "steps" in chosen:
         del defaults["epochs"]
+    # Settings of the recipe are of its own objective, parts and optimiser, not of others in their place.
+    own = {room: getattr(architecture if room in PART_RECORDS else recipe, room) for room in settings.ROOMS}
+    defaults["settings"] = {room: values for room, values in settings.nested(recipe.settings).items()
+                            if chosen.get(room, own[room]) == own[room]}  # fmt: skip
+    for one, other in (("ema", "ema_half_life"), ("ema_half_life", "ema")):
+        if one in chosen:
+            defaults.pop(other, None)
+    given = settings.merged(defaults.pop("settings"), settings.nested(chosen.pop("settings", {})))
     known = {f.name for f in fields(TrainConfig)}
     config = TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
-    return _with_absolute_folder(config, registry)
+    return _with_absolute_folder(replace(config, settings=_complete(config, given, registry)), registry)
+
+
+def records(config: TrainConfig, registry: Registry) -> dict[str, Adjustable]:
+    """Whose settings are in each room.
+
+    Raises:
+        UnknownName: nothing registers the objective, the optimiser or a part.
+    """
+    architecture = registry.get(Architecture, config.architecture)
+    parts = {kind: registry.get(record, getattr(config, kind) or getattr(architecture, kind))
+             for kind, record in PART_RECORDS.items()}  # fmt: skip
+    objective, optimiser = registry.get(Objective, config.objective), registry.get(Optimiser, config.optimiser)
+    return {"objective": objective, **parts, "optimiser": optimiser}
+
+
+def _complete(config: TrainConfig, given: Settings, registry: Registry) -> Settings:
+    """The given settings, checked; with all defaults of the objective and the optimiser, whatever these become."""
+    found = {}
+    for room, record in records(config, registry).items():
+        fill = settings.checked if room in PART_RECORDS else settings.complete
+        if filled := fill(record, given.get(room, {})):
+            found[room] = filled
+    return found
+
+
+def _same(saved: TrainConfig, given: Any, registry: Registry) -> Settings:
+    """The settings of a run, which are given once more.
+
+    Raises:
+        OptionError: one of them is another.
+    """
+    for room, record in records(saved, registry).items():
+        kept = settings.complete(record, saved.settings.get(room, {}))
+        for name, value in settings.checked(record, settings.nested(given).get(room, {})).items():
+            if value != kept[name]:
+                raise _another(f"{room}.{name}", kept[name], value)
+    return saved.settings
 
 
 def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -> TrainConfig:
@@ -161,20 +252,38 @@ def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -
         OptionError: an option contradicts the run.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    if "settings" in given:
+        given["settings"] = _same(saved, given["settings"], registry)
     changed = {name: value for name, value in given.items() if value != getattr(saved, name)}
     resumable = {choice.name for choice in fields(saved) if option_of(choice).resumable}
     if refused := sorted(set(changed) - resumable):
         name = refused[0]
-        raise OptionError(
-            f"the run was started with {name} {getattr(saved, name)!r}, not {changed[name]!r}; leave the option "
-            "out to continue it, or start another run with another --out"
-        )
+        raise _another(name, getattr(saved, name), changed[name])
     if "steps" in changed:
         changed.setdefault("epochs", None)
     elif "epochs" in changed:
         changed["steps"] = None
     continued = replace(saved, **changed)
     return _with_absolute_folder(continued, registry) if "data_dir" in changed else continued
+
+
+def _another(name: str, kept: Any, given: Any) -> OptionError:
+    return OptionError(
+        f"the run was started with {name} {kept!r}, not {given!r}; leave the option out to continue it, or start "
+        "another run with another --out"
+    )
+
+
+def _ends(name: str, value: float | str | None) -> tuple[float, ...]:
+    """The first and last value of what may be a schedule; raises OptionError where it is none."""
+    if value is None:
+        return ()
+    if not isinstance(value, str):
+        return (value,)
+    try:
+        return Schedule.of(value).ends
+    except ValueError as error:
+        raise OptionError(f"--{name.replace('_', '-')}: {short(str(error), 200)}") from error
 
 
 def _with_absolute_folder(config: TrainConfig, registry: Registry) -> TrainConfig:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ali_plugin.model import ALI
 from ali_plugin.nets import state
@@ -15,11 +18,24 @@ class AveragedWeights:
     The decay grows from 0 as (1 + t) / (10 + t), so that the initial weights are soon forgotten. Batch norm's
     population statistics are averaged along, since those of the latest weights do not fit averaged ones. Any other
     buffer is the latest one: an average of, say, the vectors of a power iteration is none of them.
+
+    Args:
+        decay: may be set anew at any time.
+        others: nets beside the model, by name.
+
+    Attributes:
+        averages: of what the model learns, by name.
+        of_others: of what the others learn, as NAME.KEY.
     """
 
-    def __init__(self, model: ALI, decay: float) -> None:
-        self.model, self.decay, self.updates = model, decay, 0
+    def __init__(self, model: ALI, decay: float, others: Mapping[str, nn.Module] = MappingProxyType({})) -> None:
+        self.model, self.others, self.decay, self.updates = model, others, decay, 0
         self.averages = {name: tensor.detach().clone() for name, tensor in state.once(state.learned(model)).items()}
+        self.of_others = {
+            f"{name}.{key}": tensor.detach().clone()
+            for name, net in others.items()
+            for key, tensor in state.once(state.learned(net)).items()
+        }
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -34,11 +50,15 @@ class AveragedWeights:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         present = state.named(self.model)
-        latest = [present[name] for name in self.averages]
-        torch._foreach_lerp_(list(self.averages.values()), latest, 1 - decay)
+        of_others = {f"{name}.{key}": one for name, net in self.others.items() for key, one in state.named(net).items()}
+        latest = [present[name] for name in self.averages] + [of_others[name] for name in self.of_others]
+        torch._foreach_lerp_([*self.averages.values(), *self.of_others.values()], latest, 1 - decay)
 
-    def load(self, weights: dict[str, Tensor], updates: int) -> None:
+    def load(
+        self, weights: Mapping[str, Tensor], updates: int, of_others: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> None:
         """Continue from a checkpoint."""
-        for name, average in self.averages.items():
-            average.copy_(weights[name])
+        for kept, saved in ((self.averages, weights), (self.of_others, of_others)):
+            for name, average in kept.items():
+                average.copy_(saved[name])
         self.updates = updates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TypeVar
 
 import torch
@@ -14,14 +14,25 @@ from ali_plugin.objectives.game import Batch, Game
 T = TypeVar("T")
 PLAIN = (bool, int, float, str, type(None))
 WARM_UP = 3  # eager updates before the capture: they set up libraries, optimisers and gradients
+KEPT = 8  # graphs of different kinds of steps, each of which holds memory
+
+
+@dataclass
+class Captured:
+    """What is known of one kind of step: how often it was made eagerly, then its graph."""
+
+    eager: int = 0
+    graph: torch.cuda.CUDAGraph | None = None
+    batch: Batch | None = None
+    figures: dict[str, Tensor] = field(default_factory=dict)
 
 
 class GraphedUpdate:
     """Runs an update eagerly a few times, captures it once, and replays it from then on.
 
     The eager updates are steps of the run like any other, and a capture runs nothing: no step is lost or made
-    twice. Random numbers advance at each replay, as they do eagerly. A graph repeats the kernels of its capture,
-    whatever the objective has decided since, so that all begins anew when ``phase`` gives another value.
+    twice. Random numbers advance at each replay, as they do eagerly. A graph repeats the kernels and the numbers of
+    its capture, whatever the objective has decided since, so that each value of ``phase`` has a graph of its own.
 
     Args:
         update: makes a step and returns figures.
@@ -35,28 +46,36 @@ class GraphedUpdate:
         phase: Callable[[], Hashable] = lambda: None,
     ) -> None:
         self._update, self._device, self._phase = update, device, phase
-        self._present = phase()
-        self._calls = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._batch: Batch | None = None
-        self._figures: dict[str, Tensor] = {}
+        self._kinds: dict[Hashable, Captured] = {}
+        self._present, self._kind = phase(), Captured()
+        self._kinds[self._present] = self._kind
         self._stream = torch.cuda.Stream(device)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        if self._phase() != self._present:
-            self._calls, self._graph = 0, None
-        self._calls += 1
-        if self._calls <= WARM_UP:
-            figures = self._aside(batch)
-        else:
-            if self._graph is None or self._batch is None:
-                self._batch = _map(batch, torch.clone)
-                self._graph = self._capture(self._batch)
-            _copy(batch, self._batch)
-            self._graph.replay()
-            figures = {name: figure.clone() for name, figure in self._figures.items()}
+        if (phase := self._phase()) != self._present:
+            self._kind = self._of(phase)
+        figures = self._updated(batch, self._kind)
         self._present = self._phase()  # what an update itself changes, a count of its calls say, is no new phase
         return figures
+
+    def _updated(self, batch: Batch, kind: Captured) -> dict[str, Tensor]:
+        if kind.graph is None and kind.eager < WARM_UP:
+            kind.eager += 1
+            return self._aside(batch)
+        if kind.graph is None or kind.batch is None:
+            kind.batch = _map(batch, torch.clone)
+            kind.graph, kind.figures = self._capture(kind.batch)
+        _copy(batch, kind.batch)
+        kind.graph.replay()
+        return {name: figure.clone() for name, figure in kind.figures.items()}
+
+    def _of(self, phase: Hashable) -> Captured:
+        """What is known of a phase; the one that was used longest ago goes, with its memory, where there are many."""
+        captured = self._kinds.pop(phase, None) or Captured()
+        self._kinds[phase] = captured
+        if len(self._kinds) > KEPT:
+            del self._kinds[next(iter(self._kinds))]
+        return captured
 
     def _aside(self, batch: Batch) -> dict[str, Tensor]:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
@@ -65,11 +84,11 @@ class GraphedUpdate:
         torch.cuda.current_stream(self._device).wait_stream(self._stream)
         return figures
 
-    def _capture(self, batch: Batch) -> torch.cuda.CUDAGraph:
+    def _capture(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):
-            self._figures = self._update(batch)
-        return graph
+            figures = self._update(batch)
+        return graph, figures
 
 
 def phase_of(game: Game) -> Hashable:

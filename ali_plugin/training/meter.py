@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,11 +38,11 @@ class Meter:
             TrainingDiverged: a figure is NaN or infinite; it says of which step.
         """
         rows, self._rows = self._rows, []
-        names = [name for name in rows[-1] if all(name in row for row in rows)]  # phases have their own
-        table = torch.stack([torch.stack([row[name].float() for name in names]) for row in rows])
-        table = mean_over_processes(table).cpu()
-        broken = (~table.isfinite()).nonzero()
-        if len(broken):
-            row, column = (int(i) for i in broken[0])
-            raise TrainingDiverged(step - len(rows) + row + 1, names[column], float(table[row, column]))
-        return dict(zip(names, table.mean(0).tolist(), strict=True))
+        places = [(row, name) for row, figures in enumerate(rows) for name in figures]
+        values = torch.stack([rows[row][name].float() for row, name in places])
+        found: dict[str, list[float]] = {}  # phases and lazy terms have their own: a mean is over the steps with it
+        for (row, name), value in zip(places, mean_over_processes(values).tolist(), strict=True):
+            if not math.isfinite(value):
+                raise TrainingDiverged(step - len(rows) + row + 1, name, value)
+            found.setdefault(name, []).append(value)
+        return {name: sum(values) / len(values) for name, values in found.items()}

@@ -21,7 +21,7 @@ from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure
 from ali_plugin.training.run_folder import refuse_unfit
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Callback as CallbackRecord
-from ali_registry import Registry, default_registry
+from ali_registry import Registry, blaming, default_registry
 
 
 def prepare(
@@ -83,7 +83,8 @@ def plan(
     for name in callbacks:
         registry.get(CallbackRecord, name)
     run = assemble(config, registry, planned=True)
-    share(config.batch_size, processes)
+    with blaming(run.objective):
+        run.step.game.check(share(config.batch_size, processes))
     distributed.refuse_shared_gpu(run.device, processes)
     notes = run.train.notes
     if resume and (saved := checkpoint.found(out)):

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
-from ali_plugin.errors import DeviceError
-from ali_plugin.objectives.game import Batch, Game
+from ali_plugin.config import settings
+from ali_plugin.config.schedule import Schedule, progress
+from ali_plugin.errors import DeviceError, OptionError
+from ali_plugin.objectives.game import Batch, Game, Player, players_of
+from ali_plugin.support.strict_json import short
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.distributed import average_gradients
 from ali_plugin.training.ema import AveragedWeights
 from ali_plugin.training.graph import GraphedUpdate, phase_of
+from ali_registry import BuildFailed, InvalidRecord, Optimiser, Registry, default_registry
+from ali_registry.guard import reason
 
 Update = Callable[[Batch], dict[str, Tensor]]
-LEVELS = 100  # of a learning rate that falls: a captured graph is made anew for each
-
-
-def remaining_rate(step: int, total_steps: int) -> float:
-    """The share of the learning rate at a step (from 0) where it falls over the run: from 1 down to 0.01."""
-    return 1 - LEVELS * step // total_steps / LEVELS
 
 
 class TrainingStep:
-    """Simultaneous update of all players from one set of predictions (Algorithm 1)."""
+    """Simultaneous update of all players from one set of predictions (Algorithm 1).
 
-    def __init__(self, game: Game, config: TrainConfig) -> None:
-        self.game, self.config = game, config
+    Raises:
+        DeviceError: a CUDA graph is asked of another device.
+        UnknownName, OptionError: a player's optimiser is not registered, or cannot have its options.
+    """
+
+    def __init__(self, game: Game, config: TrainConfig, registry: Registry | None = None) -> None:
+        self.game, self.config, self.registry = game, config, registry or default_registry()
         self.device = game.model.device
         self.half_precision = config.precision == "bf16"
         planned = self.device.type == "meta"  # nothing is run there
         if config.cuda_graphs and self.device.type != "cuda" and not planned:
             raise DeviceError(f"--cuda-graphs needs a GPU, the run is on {self.device}")
         if config.compile:
-            for net in game.model.children():
+            for net in (*game.model.children(), *game.modules().values()):
                 net.compile()
-        self.optimisers = {
-            name: torch.optim.Adam(
-                parameters,
-                lr=config.learning_rate(name),
-                betas=(config.beta1, config.beta2),
-                fused=not planned,
-                capturable=config.cuda_graphs,
-            )
-            for name, parameters in game.players().items()
-        }
-        self.average = None if config.ema is None else AveragedWeights(game.model, config.ema)
-        self._update: Update = self._graphed() if config.cuda_graphs and not planned else self.update
+        self.players = players_of(game)
+        self.optimisers = {name: self._optimiser(name, player) for name, player in self.players.items()}
+        decay = config.ema_decay(0.0)
+        self.average = None if decay is None else AveragedWeights(game.model, decay, game.modules())
+        self._update: Update = self.update
+        if config.cuda_graphs and not planned:
+            self._update = GraphedUpdate(self.update, self.device, self._kind)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Move all players; returns the game's figures as device scalars, not synchronised."""
@@ -69,13 +69,50 @@ class TrainingStep:
             optimiser.step()
         return figures
 
-    def set_learning_rate(self, share: float) -> None:
-        """Give every player this share of its learning rate; a captured graph, which holds the old, is made anew."""
-        for name, optimiser in self.optimisers.items():
-            for group in optimiser.param_groups:
-                group["lr"] = share * self.config.learning_rate(name)
-        if isinstance(self._update, GraphedUpdate):
-            self._update = self._graphed()
+    def schedule(self, step: int, total_steps: int, factor: float = 1.0) -> None:
+        """Say which step (from 0) of the run comes next: the game's phase, rates, betas and the averages' decay.
 
-    def _graphed(self) -> GraphedUpdate:
-        return GraphedUpdate(self.update, self.device, lambda: phase_of(self.game))
+        Args:
+            factor: on all learning rates.
+        """
+        self.game.schedule(step, total_steps)
+        share = progress(step, total_steps)
+        for name, player in self.players.items():
+            for group in self.optimisers[name].param_groups:
+                group["lr"] = factor * self._rate(name, player, share)
+                if "betas" in group:
+                    group["betas"] = self._betas(player, share)
+        if self.average is not None:
+            self.average.decay = self.config.ema_decay(share) or 0.0
+
+    def _kind(self) -> Hashable:
+        """What a captured update depends on beside the batch and the contents of tensors."""
+        groups = [group for optimiser in self.optimisers.values() for group in optimiser.param_groups]
+        return phase_of(self.game), tuple((group["lr"], group.get("betas")) for group in groups)
+
+    def _optimiser(self, name: str, player: Player) -> Optimizer:
+        build, options = player.optimiser, dict(player.options)
+        if not callable(build):
+            record = self.registry.get(Optimiser, build or self.config.optimiser)
+            of_run = self.config.settings.get("optimiser", {}) if record.name == self.config.optimiser else {}
+            options = settings.complete(record, {**of_run, **options})
+            build = record.call
+        rate, betas = self._rate(name, player, 0.0), self._betas(player, 0.0)
+        try:
+            made = build(player.parameters, lr=rate, betas=betas, capturable=self.config.cuda_graphs, **options)
+        except (BuildFailed, TypeError, ValueError) as error:
+            cause = short(reason(error.__cause__ if isinstance(error, BuildFailed) else error), 200)
+            raise OptionError(f"the optimiser of {name} cannot be built with {short(options)}: {cause}") from error
+        if not isinstance(made, Optimizer):
+            raise InvalidRecord(f"the optimiser of {name} is a {type(made).__name__}, no torch.optim.Optimizer")
+        return made
+
+    def _rate(self, name: str, player: Player, share: float) -> float:
+        return player.rate * self.config.learning_rate(name, share)
+
+    def _betas(self, player: Player, share: float) -> tuple[float, float]:
+        beta1, beta2 = player.betas
+        return (
+            self.config.beta1 if beta1 is None else beta1,
+            Schedule.of(self.config.beta2).at(share) if beta2 is None else beta2,
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ali_plugin.config.schedule import progress
 from ali_plugin.errors import CallbackFailed, ConfigError, FolderError, TrainingDiverged
 from ali_plugin.model import ALI
 from ali_plugin.nets import state
@@ -23,7 +24,6 @@ from ali_plugin.training.config import TRAIN_CONFIG_NAME
 from ali_plugin.training.meter import Meter
 from ali_plugin.training.metrics import METRICS_NAME, Metrics
 from ali_plugin.training.saver import Saver
-from ali_plugin.training.step import remaining_rate
 from ali_registry import blaming
 
 MAX_REWINDS = 5
@@ -77,7 +77,7 @@ class Trainer:
         self._saver = Saver(assembled, out, self.averaged_model)
         self._told: set[str] = set()  # what has been warned of and is not said again
         self._meter = Meter()
-        self.rewinds, self.learning_rate_factor, self._remaining_rate = 0, 1.0, 1.0
+        self.rewinds, self.learning_rate_factor = 0, 1.0
         self._shown: ALI | None = None
         self._resumed, self._allow_changed_data = resume, allow_changed_data
         if resume:
@@ -110,8 +110,8 @@ class Trainer:
             self.warn(f"{self.out / checkpoint.FOLDER} is a link; old checkpoints stay, none is removed through it")
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
-            self._schedule()
             with blaming(self.assembled.objective):
+                self.training_step.schedule(self.step, self.total_steps, self.learning_rate_factor)
                 self._meter.add(self.training_step(self.batches.next()))
             self.step += 1
             try:
@@ -134,13 +134,6 @@ class Trainer:
         if failures:
             done = f"the model of step {self.step} is saved in {str(self.out)!r}"
             raise CallbackFailed(f"{done}, but at the end of its run: {failures[0]}") from failures[0]
-
-    def _schedule(self) -> None:
-        self.training_step.game.schedule(self.step, self.total_steps)
-        remaining = remaining_rate(self.step, self.total_steps) if self.config.lr_decay else 1.0
-        if remaining != self._remaining_rate:
-            self._remaining_rate = remaining
-            self._set_learning_rate(self.learning_rate_factor)
 
     def stop(self) -> None:
         """End the run after the present step, saved so that it can be continued.
@@ -237,15 +230,12 @@ class Trainer:
         self._continue()
         if distributed.rank() == 0:
             self.metrics.keep_until(self.step)
-        self._set_learning_rate(min(factor, self.learning_rate_factor))
+        self.learning_rate_factor = min(factor, self.learning_rate_factor)
+        rate = self.learning_rate_factor * self.config.learning_rate("", progress(self.step, self.total_steps))
         self.warn(
             f"{error.name} became {error.value} at step {error.step}; back to step {self.step} "
-            f"with a learning rate of {self.config.lr * self.learning_rate_factor:g}"
+            f"with a learning rate of {rate:g}"
         )
-
-    def _set_learning_rate(self, factor: float) -> None:
-        self.learning_rate_factor = factor
-        self.training_step.set_learning_rate(factor * self._remaining_rate)
 
     def _continue(self) -> None:
         saved = checkpoint.found(self.out)
@@ -262,7 +252,7 @@ class Trainer:
         self.batches.seek(position.epoch, position.index)
         self.step, self.seconds = position.step, position.seconds
         self._saved_step = self.step
-        self._set_learning_rate(position.learning_rate_factor)
+        self.learning_rate_factor = position.learning_rate_factor
 
     def _call(self, event: str, *arguments: object) -> None:
         for callback in self.callbacks if distributed.rank() == 0 else ():

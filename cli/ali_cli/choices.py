@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import Field, fields
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
@@ -14,6 +14,18 @@ from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.option import help_of, name_of, option_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NumberOrSchedule(click.ParamType[Any]):
+    """A number, or text such as cosine:1->0.1, which is checked with the other choices."""
+
+    name = "number or schedule"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return float(value)
+        except ValueError:
+            return value
 
 
 def choices(first: str, last: str) -> Callable[[F], F]:
@@ -33,11 +45,17 @@ def _option(field: Field[Any]) -> Callable[[F], F]:
     names, kind = (name_of(field), field.name), _kind(field)
     if kind is bool:
         return click.option(*names, is_flag=True, default=None, help=help_of(field))
+    if kind is dict:
+        return click.option(*names, multiple=True, metavar="ROOM.NAME=VALUE", help=help_of(field))
     return click.option(*names, type=ReadPath() if option_of(field).is_folder else kind, help=help_of(field))
 
 
-def _kind(field: Field[Any]) -> type:
-    """int, float, bool, or str; None and the names of a Literal are left to the config to check."""
+def _kind(field: Field[Any]) -> type | click.ParamType[Any]:
+    """int, float, bool, str, or dict; None and the names of a Literal are left to the config to check."""
     hint = get_type_hints(TrainConfig)[field.name]
+    if get_origin(hint) is dict:
+        return dict
     kinds = [kind for kind in get_args(hint) if isinstance(kind, type) and kind is not NoneType]
+    if float in kinds and str in kinds:
+        return NumberOrSchedule()
     return hint if isinstance(hint, type) else kinds[0] if kinds else str

@@ -22,6 +22,7 @@ from ali_registry.manager import (
     default_registry,
     restrict_plugins,
 )
+from ali_registry.options import Option
 from ali_registry.records import (
     KINDS,
     Architecture,
@@ -33,6 +34,7 @@ from ali_registry.records import (
     Encoder,
     Metric,
     Objective,
+    Optimiser,
     Part,
     Record,
     TrainingDefaults,
@@ -56,6 +58,8 @@ __all__ = [
     "Metric",
     "MissingPart",
     "Objective",
+    "Optimiser",
+    "Option",
     "Origin",
     "Part",
     "PluginFailed",

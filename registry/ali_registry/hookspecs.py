@@ -16,6 +16,7 @@ from ali_registry.records import (
     Encoder,
     Metric,
     Objective,
+    Optimiser,
 )
 
 PROJECT = "ali_plugin"
@@ -51,6 +52,11 @@ def register_datasets(register: Callable[[Dataset], None]) -> None:
 @hookspec
 def register_objectives(register: Callable[[Objective], None]) -> None:
     """Register training objectives."""
+
+
+@hookspec
+def register_optimisers(register: Callable[[Optimiser], None]) -> None:
+    """Register optimisers for ``ali train --optimiser NAME`` and for the players of games."""
 
 
 @hookspec

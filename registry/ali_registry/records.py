@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ali_registry.errors import ALIError, BuildFailed, InvalidRecord, MissingPart
 from ali_registry.guard import guarded, reason
+from ali_registry.options import Option
 from ali_registry.text import as_text
 
 Builder = Callable[..., Any] | str
@@ -94,14 +95,46 @@ class Buildable(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part(Buildable):
+class Adjustable(Buildable):
+    """A record whose ``build`` takes further keyword arguments that people may set.
+
+    Attributes:
+        options: name -> default, or an ``Option`` that says more about it.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = isinstance(self.options, Mapping) and all(
+            isinstance(name, str) and name.isidentifier() for name in self.options
+        )
+        self._refuse(not names, "options", "a mapping of names that are identifiers")
+        self._options(self.options)
+
+    @property
+    def settings(self) -> dict[str, Option]:
+        """Everything that may be set, by name."""
+        return self._options(self.options)
+
+    def _options(self, given: Mapping[str, Any]) -> dict[str, Option]:
+        try:
+            return {name: Option.of(default) for name, default in given.items()}
+        except InvalidRecord as error:
+            raise InvalidRecord(f"{self.kind} {self.name!r}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Adjustable):
     """One of the three nets. ``build(data_shape=, latent_size=, **arguments)`` returns an ``nn.Module``.
 
     Attributes:
         data_shape: the data it takes, as (channels, height, width) or (features,); None for a free size.
         latent_size: the latent it takes, None for any.
         conditional: it also accepts ``condition_size`` (and its module a condition of that size).
-        arguments: further keyword arguments of ``build`` with their defaults, all JSON values.
+        arguments: further keyword arguments of ``build`` with their defaults, all JSON values; config.json keeps
+            all of them.
+        options: more of them, which are handed on and kept only where somebody sets them.
     """
 
     data_shape: tuple[int | None, ...] | None = None
@@ -118,6 +151,16 @@ class Part(Buildable):
         )
         self._refuse(self.latent_size is not None and not _is_size(self.latent_size), "latent_size", "a size or None")
         self._refuse(not isinstance(self.arguments, Mapping), "arguments", "a mapping")
+        self._options(self.arguments)
+
+    @property
+    def settings(self) -> dict[str, Option]:
+        return self._options({**self.arguments, **self.options})
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The arguments with their defaults, as plain values."""
+        return {name: Option.of(default).default for name, default in self.arguments.items()}
 
 
 class Encoder(Part):
@@ -151,10 +194,14 @@ class TrainingDefaults:
     dataset: str
     batch_size: int = 100
     epochs: int = 100
-    lr: float = 1e-4
+    lr: float | str = 1e-4
     beta1: float = 0.5
-    beta2: float = 0.999
+    beta2: float | str = 0.999
     ema: float | None = None
+    ema_half_life: float | str | None = None
+    objective: str = "ali"
+    optimiser: str = "adam"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,15 +250,32 @@ class Dataset(Buildable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective(Buildable):
-    """``build(model)`` returns an ``ali_plugin.objectives.game.Game``.
+class Objective(Adjustable):
+    """``build(model, **options)`` returns an ``ali_plugin.objectives.game.Game``.
 
     Attributes:
         uses_labels: it learns classes from ``--labels N`` labelled samples, with a K-class discriminator.
+        takes_labels: it does so where ``--labels`` is given, and does without where it is not.
+        of_discriminator: names of its options that the discriminator is built with, too.
     """
 
     kind = "objective"
     uses_labels: bool = False
+    takes_labels: bool = False
+    of_discriminator: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._refuse(bool(set(self.of_discriminator) - set(self.options)), "of_discriminator", "names of its options")
+
+
+class Optimiser(Adjustable):
+    """``build(parameters, lr=, betas=, capturable=, **options)`` returns a ``torch.optim.Optimizer``.
+
+    ``capturable`` says that its step goes into a CUDA graph.
+    """
+
+    kind = "optimiser"
 
 
 class Metric(Buildable):
@@ -235,7 +299,8 @@ class Command(Buildable):
 KINDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
-        Encoder, Decoder, Discriminator, Architecture, Dataset, Objective, Metric, Callback, Command,
+        Encoder, Decoder, Discriminator, Architecture, Dataset, Objective, Optimiser, Metric, Callback,
+        Command,
     )
 }  # fmt: skip
 

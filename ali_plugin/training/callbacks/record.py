@@ -7,6 +7,7 @@ import shlex
 from dataclasses import asdict, fields
 from typing import Any
 
+from ali_plugin.config import settings
 from ali_plugin.folder.model_folder import TRAINING_NAME
 from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card
@@ -54,5 +55,5 @@ def _typed(name: str, value: Any) -> list[str]:
         return []
     if value is True:
         return [name]
-    values = value if isinstance(value, list | tuple) else [value]
+    values = settings.words(value) if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
     return [word for one in values for word in (name, str(one))]

@@ -10,6 +10,7 @@ import click
 from ali_cli.settings import json_option
 from ali_cli.terminal import print_json, print_table, say
 from ali_registry import Architecture, Entry, default_registry
+from ali_registry.records import Adjustable
 
 
 @click.command(epilog="\b\nExamples:\n  ali show fashion\n  ali show cifar10 --json\n  ali show fashion-mini")
@@ -24,15 +25,36 @@ def command(name: str, as_json: bool) -> None:
     if architectures:
         _show_architecture(architectures[0], as_json)
     elif as_json:
-        print_json([_plain(entry) for entry in entries])
+        print_json([{**_plain(entry), "options": _options(entry)} for entry in entries])
     else:
         for entry in entries:
             shown = _plain(entry)
             print_table(f"{entry.record.kind} {name}", ["what", "value"], shown.items())
+            _print_options(entry)
+
+
+def _print_options(entry: Entry) -> None:
+    options = _options(entry)
+    if options:
+        click.echo()
+        rows = [[name, *about.values()] for name, about in options.items()]
+        print_table(f"options, for --set {entry.record.kind}.NAME=VALUE", ["name", "default", "it is", "what"], rows)
+
+
+def _options(entry: Entry) -> dict[str, dict[str, str]]:
+    """What may be set of a record, by name."""
+    settings = entry.record.settings if isinstance(entry.record, Adjustable) else {}
+    return {name: {"default": _text(option.default), "kind": option.kind, "summary": option.summary}
+            for name, option in settings.items()}  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value) if value == "" else str(value)
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    values = {f.name: getattr(entry.record, f.name) for f in fields(entry.record)}
+    values = {f.name: getattr(entry.record, f.name) for f in fields(entry.record)
+              if f.name not in ("options", "arguments")}  # fmt: skip
     values = {key: value if isinstance(value, int | float | list | tuple | None) else str(value)
               for key, value in values.items() if value not in (None, "")}  # fmt: skip
     return {"kind": entry.record.kind, **values, "distribution": entry.origin.distribution}
@@ -76,4 +98,4 @@ def _show_architecture(entry: Entry, as_json: bool) -> None:
 
 def _recipe(record: Architecture) -> str:
     recipe = asdict(record.training)
-    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
+    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value not in (None, {}))

@@ -13,7 +13,7 @@ import click
 
 from ali_cli.choices import choices
 from ali_cli.interruption import INTERRUPTED, interruptible
-from ali_cli.paths import WriteFolder
+from ali_cli.paths import ReadPath, WriteFolder
 from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, settings
 from ali_cli.terminal import note, print_json, print_table, say
@@ -32,12 +32,19 @@ Examples:
   ali train --arch fashion --dataset fashion-mnist --data-dir data --epochs 30
   ali train --arch fashion --dataset image-folder --data-dir my-pictures
   ali train --condition --out runs/conditional
+  ali train --objective relativistic --set objective.gamma=0.5
   ali train --objective semi-supervised --labels 1000 --out runs/semi
   ali train --devices 2 --out runs/both
   ali train --resume --epochs 160
 """
 )
 @choices("architecture", "device")
+@click.option(
+    "--config",
+    "config_file",
+    type=ReadPath(),
+    help="Options from a TOML file, or from a train_config.json; those given beside it win.",
+)
 @click.option("--devices", type=click.IntRange(1), default=1, help="Processes, one for each GPU. [default: 1]")
 @choices("precision", "on_nan")
 @click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard"]), help="Beside metrics.jsonl.")
@@ -57,6 +64,7 @@ def command(
     as_json: bool,
     devices: int,
     loggers: tuple[str, ...],
+    config_file: Path | None,
     **options: Any,
 ) -> None:
     """Train a model.
@@ -66,14 +74,16 @@ def command(
     """
     from ali_plugin.support.dry_run import writing_nothing
     from ali_plugin.training import distributed
+    from ali_plugin.training.choices import chosen
     from ali_plugin.training.launched import Launched
     from ali_plugin.training.run import plan, prepare
 
-    architecture = options["architecture"] or DEFAULT_ARCHITECTURE
+    options["data_dir"] = None if options["data_dir"] is None else str(options["data_dir"])
+    options = chosen(options, config_file)
+    architecture = options.get("architecture", DEFAULT_ARCHITECTURE)
     out = out or Path("runs") / architecture
     if not resume:
         options["architecture"] = architecture
-    options["data_dir"] = None if options["data_dir"] is None else str(options["data_dir"])
     callbacks = (*callbacks, *loggers)
     if dry_run:
         with writing_nothing():
@@ -86,7 +96,7 @@ def command(
         distributed.launch(devices, sys.argv[1:])
         return
     progress = training_progress(settings().verbosity)
-    with distributed.process_group(options["device"]), closing(progress):
+    with distributed.process_group(options.get("device")), closing(progress):
         watching: list[Callback | str] = [progress, *callbacks]
         trainer = prepare(options, out, resume=resume, allow_changed_data=allow_changed_data, callbacks=watching)
         if distributed.rank() == 0:
@@ -138,7 +148,11 @@ def _print_plan(made: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(made)
         return
-    rows = [(name, value) for name, value in made["config"].items() if value is not None]
+    from ali_plugin.config.settings import words
+
+    config = dict(made["config"])
+    rows = [tuple(word.split("=", 1)) for word in words(config.pop("settings"))]
+    rows = [*((name, value) for name, value in config.items() if value is not None), *rows]
     rows += [(name, made[name]) for name in ("out", "device", "samples", "steps")]
     rows += [(f"{kind} parameters", f"{count:,}") for kind, count in made["parameters"].items()]
     print_table("Would train (nothing is written)", ["what", "value"], rows)
