@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -17,13 +20,14 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 import tiny
 from ali_plugin import Architecture, Objective, Optimiser, Option, TrainingDefaults, hookimpl
 from ali_plugin.config import settings
-from ali_plugin.errors import ALIError, ConfigError, OptionError
+from ali_plugin.errors import ALIError, ConfigError, OptionError, WeightsError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch, Player, parameters
 from ali_plugin.training import checkpoint
 from ali_plugin.training.assemble import assemble
 from ali_plugin.training.callbacks.callback import Callback, Run
+from ali_plugin.training.checkpoint_state import kept
 from ali_plugin.training.choices import chosen
 from ali_plugin.training.config import TrainConfig, configure
 from ali_plugin.training.graph import KEPT, WARM_UP, GraphedUpdate
@@ -136,12 +140,56 @@ def test_a_game_of_several_phases_and_optimisers_continues_bit_for_bit(registry:
     files = [checkpoint.found(folder)[-1] / checkpoint.TENSORS for folder in (whole, halves)]
     assert files[0].parent.name.endswith("10")
     assert files[0].read_bytes() == files[1].read_bytes()
-    from safetensors.torch import load_file
-
     saved = load_file(files[0])
     assert "game_average.probe.0.weight" in saved
     assert not torch.equal(saved["game_average.probe.0.weight"], saved["game.probe.0.weight"])
     assert int(saved["optimiser.encoder.0.moves:int"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("optimiser.encoder.0.moves:int", torch.tensor(1.0)),
+        ("optimiser.encoder.0.moves:int", torch.zeros(2, dtype=torch.int64)),
+        ("optimiser.encoder.0.moves:list", torch.tensor(1)),
+        ("optimiser.encoder.0.sum", torch.zeros(99_999)),
+        ("optimiser.encoder.0.a b", torch.zeros(1)),
+        ("optimiser.encoder.99.sum", torch.zeros(1)),
+        ("optimiser.encoder.0.sum", torch.zeros(1, dtype=torch.int8)),
+        ("optimiser.discriminator.0.exp_avg", torch.zeros(1)),
+        ("optimiser.discriminator.0.momentum_buffer", torch.zeros(1)),
+        ("optimiser.decoder.0.momentum_buffer", torch.zeros(1)),
+        ("game_average.probe.0.weight", torch.zeros(1)),
+        ("game_average.probe.x", torch.zeros(1)),
+        ("game_average.probe.0.weight", None),
+    ],
+)
+def test_a_checkpoint_of_other_optimisers_is_compared_too(
+    name: str, tensor: Tensor | None, phased: Path, registry: Registry, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(phased, tmp_path / "run"))
+    file = checkpoint.found(run)[-1] / checkpoint.TENSORS
+    tensors = {key: value for key, value in load_file(file).items() if key != name}
+    save_file(tensors if tensor is None else {**tensors, name: tensor}, file)
+    with pytest.raises(WeightsError, match=re.escape(name)):
+        trainer(run, registry, resume=True)
+
+
+@pytest.fixture(scope="module")
+def phased(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("phased") / "run"
+    made = trainer(out, registry)
+    made.callbacks = [Stop()]
+    made.run()
+    return out
+
+
+@pytest.mark.parametrize("slot", [[1], {"a": 1}, "text", 2**70])
+def test_what_no_checkpoint_takes(slot: Any) -> None:
+    with pytest.raises(WeightsError, match="an optimiser keeps"):
+        kept("slot", slot)
+    with pytest.raises(WeightsError, match="an optimiser keeps"):
+        kept("a.b", torch.zeros(1))
 
 
 class Stop(Callback):

@@ -192,7 +192,7 @@ def _outputs(model: ALI) -> dict[str, Tensor]:
 
 
 def _train(model: ALI, name: str, registry: Registry, steps: int) -> None:
-    step = TrainingStep(ALIGame(model), configure({"architecture": name}, registry))
+    step = TrainingStep(ALIGame(model), configure({"architecture": name}, registry), registry)
     for number in range(1, steps + 1):
         for what, figure in step(_batch(model, 4)).items():
             assert figure.isfinite().all(), f"{what} is {figure.item()} after step {number}"

@@ -56,7 +56,7 @@ def kept(slot: object, value: object) -> tuple[str, Tensor]:
         if kind in NUMBERS:
             try:
                 return f"{slot}:{kind}", torch.tensor(value, dtype=NUMBERS[kind][1])
-            except (RuntimeError, OverflowError) as error:  # an integer beyond 64 bits
+            except (RuntimeError, OverflowError, ValueError) as error:  # an integer beyond 64 bits
                 raise WeightsError(f"an optimiser keeps {short(repr(value))} as {slot}: {short(str(error))}") from error
     what = f"a {type(value).__name__} as {short(repr(slot))}"
     raise WeightsError(f"an optimiser keeps {what}; a checkpoint takes tensors and numbers, under names")

@@ -101,7 +101,7 @@ class TrainingStep:
         try:
             made = build(player.parameters, lr=rate, betas=betas, capturable=self.config.cuda_graphs, **options)
         except (BuildFailed, TypeError, ValueError) as error:
-            cause = short(reason(error.__cause__ if isinstance(error, BuildFailed) else error), 200)
+            cause = short(reason(error.__cause__ or error), 200)
             raise OptionError(f"the optimiser of {name} cannot be built with {short(options)}: {cause}") from error
         if not isinstance(made, Optimizer):
             raise InvalidRecord(f"the optimiser of {name} is a {type(made).__name__}, no torch.optim.Optimizer")
