@@ -105,15 +105,15 @@ class Plugin:
 
     @hookimpl
     def register_encoders(self, register: Callable[[Encoder], None]) -> None:
-        register(Encoder(name="odd", build=encoder))
+        register(Encoder(name="odd", build=encoder, options={"kind": "plain"}))
 
     @hookimpl
     def register_decoders(self, register: Callable[[Decoder], None]) -> None:
-        register(Decoder(name="odd", build=OddDecoder))
+        register(Decoder(name="odd", build=OddDecoder, options={"kind": "plain"}))
 
     @hookimpl
     def register_discriminators(self, register: Callable[[Discriminator], None]) -> None:
-        register(Discriminator(name="odd", build=OddDiscriminator))
+        register(Discriminator(name="odd", build=OddDiscriminator, options={"kind": "plain"}))
 
 
 @pytest.fixture(autouse=True)
