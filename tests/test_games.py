@@ -20,6 +20,7 @@ from ali_plugin.nets.layers import CheapMask, Dropout, LargerOfPair
 from ali_plugin.objectives.adversarial import AdversarialGame
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.augment import FAMILIES, Augment
+from ali_plugin.objectives.contrast import view
 from ali_plugin.objectives.game import Batch, Labelled
 from ali_plugin.objectives.gan import PostHocGame
 from ali_plugin.objectives.penalty import require_second_derivatives, squared_gradients
@@ -80,7 +81,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
 def reference(
     objective: str, model: ALI, batch: Batch, *, gamma: float = 0.0, penalty: str = "both", penalty_every: int = 1,
     penalty_share: float = 1.0, cycle_x: float = 0.0, cycle_features: float = 0.0, cycle_z: float = 0.0,
-    cycle_norm: str = "l2", packing: int = 1, unary: bool = False, **_: Any,
+    cycle_norm: str = "l2", contrast: float = 0.0, temperature: float = 0.2, packing: int = 1, unary: bool = False,
+    **_: Any,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Each player's gradient of its own loss, by the parameter's name."""
     x, condition = batch.x, batch.condition
@@ -103,6 +105,11 @@ def reference(
         loss_g = loss_g + cycle_features * norm(rows(see[0]), rows(see[1]))
     if cycle_z:
         loss_g = loss_g + cycle_z * (z - model.encode(x_tilde, condition).sample()).square().mean()
+    if contrast:
+        changed = model.encode(view(x), condition).mean
+        codes = model.encode(x, condition).mean
+        similar = torch.nn.functional.cosine_similarity(changed[:, None], codes[None], dim=2) / temperature
+        loss_g = loss_g - contrast * (similar.diagonal() - similar.logsumexp(1)).mean()
     some = int(penalty_share * len(x) / packing) * packing
     condition = None if condition is None else condition[:some]
     for name, pairs in (("r1", (x[:some], z_hat[:some])), ("r2", (x_tilde[:some], z[:some]))):
@@ -153,8 +160,9 @@ CHOICES: dict[str, dict[str, Any]] = {
     "cycle_l1": {"cycle_x": 2.0, "cycle_norm": "l1"},
     "cycle_features": {"cycle_features": 3.0},
     "cycle_z": {"cycle_z": 0.5},
+    "contrast": {"contrast": 0.7, "temperature": 0.4},
     "packing": {"packing": 2},
-    "packed, all": {"packing": 4, "gamma": 0.7, "cycle_x": 2.0, "cycle_features": 1.0, "cycle_z": 0.5},
+    "packed, all": {"packing": 4, "gamma": 0.7, "cycle_x": 2.0, "cycle_features": 1.0, "cycle_z": 0.5, "contrast": 0.3},
     "unary": {"unary": True},
     "unary, all": {"unary": True, "gamma": 0.7, "packing": 2, "cycle_x": 2.0, "cycle_z": 0.5},
     "symmetric": {"symmetric": True, "gamma": 0.7},
@@ -366,6 +374,27 @@ def test_augmentation_and_noise_are_of_data_and_samples() -> None:
     assert not torch.equal(seen[0], x)
     noisy.schedule(60, 100)
     assert noisy.now["noise"] == 0
+
+
+def test_contrast_is_for_pictures_and_changes_little() -> None:
+    with pytest.raises(OptionError, match="contrast is for pictures"):
+        game("relativistic", lively("mixture", {}), contrast=0.5)
+    x = torch.rand(20, 3, 24, 32)
+    changed = view(x)
+    assert changed.shape == x.shape
+    assert 0 <= changed.min() <= changed.max() <= 1
+    assert all(not torch.equal(one, other) for one, other in zip(changed, x, strict=True))
+    temperatures = [game("relativistic", lively("fashion", {}), contrast=0.5, temperature=tau) for tau in (0.1, 1.0)]
+    codes = torch.randn(20, 16)
+    small, large = (made.contrast.term(torch.rand(20, 1, 28, 28), codes, None).item() for made in temperatures)  # type: ignore[union-attr]
+    assert small != large
+
+
+def test_the_accuracy_of_relativistic_pairs_is_that_of_the_differences() -> None:
+    q, p = torch.tensor([5.0, 5.0, -2.0, -2.0]), torch.tensor([4.0, 6.0, -3.0, -1.0])
+    assert game("relativistic", lively("fashion", {})).accuracy(q, p) == 0.5
+    assert game("alice", lively("fashion", {})).accuracy(q, p) == 0.5
+    assert game("relativistic", lively("fashion", {})).accuracy(q, q - 1) == 1
 
 
 def test_lazy_terms_and_kinds_of_steps() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ali_plugin.errors import PartMismatch
 from ali_plugin.nets.distribution import DiagonalGaussian, Implicit, Posterior
 from ali_plugin.nets.layers import Kinds, Layer
+from ali_plugin.nets.packing import packed
 from ali_plugin.nets.tables import DecoderTable, DiscriminatorTable, EncoderTable, NetTable, Table
 
 CLIP = 1e-7  # of the mean before its log-odds are taken (paper.md section 3)
@@ -199,9 +200,7 @@ class TableDiscriminator(TableNet):
 
     Args:
         symmetric: pictures, which are in [0, 1], go to [-1, 1] first.
-        packing: how many pairs m are judged together (PacGAN, Lin et al., 2018). In training, B pairs make B / m
-            packs of neighbours and as many logits; in evaluation a pack is m times the same pair, so that each
-            pair has its logit.
+        packing: how many pairs m are judged together; see ``packing.packed``.
         unary: it also scores x and z each alone (BigBiGAN, Donahue and Simonyan, 2019); see ``scores``.
     """
 
@@ -278,11 +277,7 @@ class TableDiscriminator(TableNet):
         return joined(layers, tuple(self._packed(kind, shape) for kind in inputs))
 
     def _packed(self, samples: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """(B, ...) as packs of that shape: (B / m, *shape), or (B, *shape) in evaluation."""
-        if self.packing == 1 or self.training:
-            return samples.reshape(len(samples) // self.packing, *shape)
-        copies = samples.unsqueeze(1).expand(-1, self.packing, *samples.shape[1:])
-        return copies.reshape(len(samples), *shape)
+        return packed(samples, shape, self.packing, self.training)
 
 
 def build(table: NetTable, **arguments: Any) -> TableNet:

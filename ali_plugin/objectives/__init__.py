@@ -20,6 +20,10 @@ SHARED = {
     "cycle_z": Option(default=0.0, low=0, scheduled=True, summary="weight of the mean square of z -> x -> z"),
     "cycle_norm": Option(default="l2", choices=("l1", "l2"), summary="distance of x and of features"),
     "cycle_through": Option(default="draw", choices=("draw", "mean"), summary="of the posterior, on the way"),
+    "contrast": Option(
+        default=0.0, low=0, scheduled=True, summary="weight of InfoNCE between codes of changed pictures"
+    ),
+    "temperature": Option(default=0.2, low=0.01, high=100, summary="of the contrast"),
     "packing": Option(default=1, low=1, high=1024, summary="pairs that the discriminator judges together"),
     "symmetric": Option(default=False, summary="the discriminator sees pictures in [-1, 1]"),
     "unary": Option(default=False, summary="the discriminator scores x and z alone, too"),

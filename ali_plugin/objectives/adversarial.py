@@ -16,6 +16,7 @@ from ali_plugin.model import ALI, pair_logit
 from ali_plugin.nets.distribution import Posterior
 from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.augment import Augment
+from ali_plugin.objectives.contrast import Contrast
 from ali_plugin.objectives.cycle import Cycle, Norm, Through, Weights
 from ali_plugin.objectives.game import Batch, Game, parameters
 from ali_plugin.objectives.penalty import squared_gradients
@@ -33,14 +34,14 @@ class AdversarialGame(Game):
 
     - D minimises gamma/2 |grad f(q)|^2 (R1) + gamma/2 |grad f(p)|^2 (R2) for the sum f of its scores, every
       ``penalty_every`` steps and as many times as strongly,
-    - E and G minimise the cycles of ``Cycle``, with their weights,
+    - E and G minimise the cycles of ``Cycle``, E also ``Contrast``, with their weights,
     - with labels, a K-class D also minimises the cross-entropy of labelled encoder pairs.
 
     Args:
-        gamma, cycle_x, cycle_features, cycle_z, noise: numbers or schedules over the run.
+        gamma, cycle_x, cycle_features, cycle_z, contrast, noise: numbers or schedules over the run.
         penalty: R1, R2 or both.
         penalty_share: of the batch that is penalised, the first of its pairs.
-        cycle_norm, cycle_through: see ``Cycle``.
+        cycle_norm, cycle_through: see ``Cycle``; temperature: see ``Contrast``.
         packing, symmetric, unary: what D has to be built with; see ``TableDiscriminator``.
         augment: families of transformations of what D sees; see ``Augment``.
         noise: deviation of Gaussian noise on the x that D sees, in x's own units.
@@ -62,6 +63,8 @@ class AdversarialGame(Game):
         cycle_z: float | str = 0.0,
         cycle_norm: Norm = "l2",
         cycle_through: Through = "draw",
+        contrast: float | str = 0.0,
+        temperature: float = 0.2,
         packing: int = 1,
         symmetric: bool = False,
         unary: bool = False,
@@ -76,18 +79,23 @@ class AdversarialGame(Game):
         self.packing, self.unary = packing, unary
         self._refuse_unlike_discriminator(packing=packing, symmetric=symmetric, unary=unary)
         given = {"gamma": gamma, "cycle_x": cycle_x, "cycle_features": cycle_features, "cycle_z": cycle_z,
-                 "noise": noise}  # fmt: skip
+                 "contrast": contrast, "noise": noise}  # fmt: skip
         self._schedules = {name: Schedule.of(value) for name, value in given.items()}
         self.needs_second_derivatives = any(self._schedules["gamma"].ends)
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.augment = Augment(augment, model.config.data_shape)
         features = self._features(any(self._schedules["cycle_features"].ends))
         self.cycle = Cycle(model, cycle_norm, cycle_through, features)
+        self.contrast = Contrast(model, temperature) if any(self._schedules["contrast"].ends) else None
         self.schedule(0, 1)
 
     @abstractmethod
     def losses(self, q: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """The losses of D and of E and G, scalars, from the scores (N,) of encoder pairs and of decoder pairs."""
+
+    def accuracy(self, q: Tensor, p: Tensor) -> Tensor:
+        """The share of judgements in which D is right, from the same scores."""
+        return ((q > 0).float().mean() + (p < 0).float().mean()) / 2
 
     def players(self) -> dict[str, list[torch.nn.Parameter]]:
         return {
@@ -132,12 +140,10 @@ class AdversarialGame(Game):
     def _scores(self, x: Pairs, z: Pairs, condition: Tensor | None) -> list[Tensor]:
         """D's scores (2N,), those of q first, in float32 at least; one of them, or with ``unary`` three."""
         both = None if condition is None else torch.cat([condition, condition])
-        if self.unary:
-            outputs: tuple[Tensor, ...] = self.discriminator.scores(x, z, both)  # type: ignore[operator]
-        elif self.takes_kinds:
-            outputs = (self.discriminator(x, z, both),)
-        else:
-            outputs = (self.model.class_logits(torch.cat(x), torch.cat(z), both),)
+        pairs = (x, z) if self.takes_kinds else (torch.cat(x), torch.cat(z))
+        judge = self.discriminator.scores if self.unary else self.discriminator
+        found = judge(*pairs) if both is None else judge(*pairs, both)  # type: ignore[operator]
+        outputs: tuple[Tensor, ...] = found if self.unary else (found,)
         # Under autocast they come in half precision; losses are never taken there.
         return [pair_logit(one.to(torch.promote_types(one.dtype, torch.float32))) for one in outputs]
 
@@ -165,7 +171,7 @@ class AdversarialGame(Game):
         return {
             "loss_discriminator": loss_d.detach(),
             "loss_generator": loss_g.detach(),
-            "accuracy_discriminator": ((q > 0).float().mean() + (p < 0).float().mean()) / 2,
+            "accuracy_discriminator": self.accuracy(q, p),
         }
 
     def _penalise(self, x: Pairs, z: Pairs, condition: Tensor | None) -> Tensor:
@@ -190,9 +196,11 @@ class AdversarialGame(Game):
     def _move_generator(
         self, batch: Pairs, q: tuple[Posterior, Tensor], x_tilde: Tensor, leaves: Pairs, condition: Tensor | None
     ) -> dict[str, Tensor]:
-        """Bring the leaves' gradients and those of the cycles to E and G; returns the cycles."""
+        """Bring the leaves' gradients and those of the further terms to E and G; returns these terms."""
         weights = Weights(self.now["cycle_x"], self.now["cycle_features"], self.now["cycle_z"])
         terms = self.cycle.terms(weights, batch, q, x_tilde, condition)
+        if self.contrast is not None and self.now["contrast"]:
+            terms["contrast"] = (self.now["contrast"], self.contrast.term(batch[0], q[0].mean, condition))
         ends, gradients = [x_tilde, q[1]], [leaf.grad for leaf in leaves]
         for weight, term in terms.values():
             ends.append(term)

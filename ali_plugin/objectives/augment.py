@@ -24,10 +24,15 @@ def colour(x: Tensor) -> Tensor:
     return (x - mean) * (contrast + 0.5) + mean
 
 
-def translation(x: Tensor) -> Tensor:
-    """Moves each picture by up to an eighth of its sides; zeros come in."""
+def exposure(x: Tensor) -> Tensor:
+    """Multiplies each picture by a factor in [0.6, 1.4]; x in [0, 1], and so is what comes of it."""
+    return (x * (0.6 + 0.8 * _uniform(x))).clamp(0, 1)
+
+
+def translation(x: Tensor, share: float = SHIFT) -> Tensor:
+    """Moves each picture by up to this share of its sides; zeros come in."""
     height, width = x.shape[2:]
-    most = max(1, round(SHIFT * height)), max(1, round(SHIFT * width))
+    most = max(1, round(share * height)), max(1, round(share * width))
     rows = torch.arange(height, device=x.device) + _whole(x, 2 * most[0] + 1)[:, None]
     columns = torch.arange(width, device=x.device) + _whole(x, 2 * most[1] + 1)[:, None]
     padded = pad(x, (most[1], most[1], most[0], most[0])).movedim(1, 3)  # (B, H, W, C)
@@ -35,11 +40,11 @@ def translation(x: Tensor) -> Tensor:
     return padded[batch, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
 
-def cutout(x: Tensor) -> Tensor:
-    """A square of half of each side becomes zero, partly outside at the borders."""
+def cutout(x: Tensor, share: float = HOLE) -> Tensor:
+    """A rectangle of this share of each side becomes zero, partly outside at the borders."""
     height, width = x.shape[2:]
     inside = [
-        (torch.arange(side, device=x.device) - _whole(x, side)[:, None]).abs() <= HOLE * side / 2
+        (torch.arange(side, device=x.device) - _whole(x, side)[:, None]).abs() <= share * side / 2
         for side in (height, width)
     ]
     hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]

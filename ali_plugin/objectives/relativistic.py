@@ -17,3 +17,7 @@ class RelativisticGame(AdversarialGame):
 
     def losses(self, q: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         return softplus(p - q).mean(), softplus(q - p).mean()
+
+    def accuracy(self, q: Tensor, p: Tensor) -> Tensor:
+        """Of the pairs of pairs; what a score is by itself means nothing here."""
+        return (q > p).float().mean()

@@ -71,8 +71,10 @@ def dtypes(name: str, registry: Registry) -> None:
 
 
 def gradients(name: str, registry: Registry) -> None:
-    """One step's gradients are finite and reach every parameter."""
+    """A step's gradients are finite and reach every parameter; not the first one's, as a last layer may start at 0."""
     model = _build(name, registry).train()
+    _train(model, name, registry, 1)
+    model.zero_grad()
     ALIGame(model).gradients(_batch(model, 4))
     for parameter_name, parameter in model.named_parameters():
         if not parameter.requires_grad:

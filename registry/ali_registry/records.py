@@ -195,6 +195,7 @@ class TrainingDefaults:
     batch_size: int = 100
     epochs: int = 100
     lr: float | str = 1e-4
+    lr_discriminator: float | str | None = None
     beta1: float = 0.5
     beta2: float | str = 0.999
     ema: float | None = None

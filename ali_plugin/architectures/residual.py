@@ -1,0 +1,98 @@
+"""Pictures of any size and colour: ours, convolutional and residual, made for games with gradient penalties.
+
+One rule of width and depth: patches of 4x4 pixels become ``width`` maps; the grid is halved, and its maps doubled up
+to four times, until its shorter side is at most 8; on each grid there are ``blocks`` residual blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ali_plugin.architectures.triple import OF_DISCRIMINATOR
+from ali_registry import Architecture, Decoder, Discriminator, Encoder, Option, Part, TrainingDefaults
+
+GAME = {
+    "gamma": "cosine:1->0.3", "penalty_every": 8, "penalty_share": 0.5,
+    "cycle_x": "cosine:15->40", "cycle_z": "cosine:0.3->3",
+    "contrast": 0.3,
+}  # fmt: skip
+"""Of the relativistic game, by the ablation in docs/results.md."""
+
+BLOCKS = ("residual", "bottleneck")
+
+RECIPE = TrainingDefaults(
+    dataset="image-folder",
+    batch_size=64,
+    epochs=100,
+    lr="cosine:1e-3->2e-5",
+    lr_discriminator="cosine:6e-4->1.2e-5",
+    beta1=0.0,
+    beta2="cosine:0.9->0.99@0.2",
+    ema_half_life=10_000,
+    objective="relativistic",
+    settings={"objective": GAME},
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of the family."""
+
+    size: str
+    width: int
+    blocks: int
+
+    @property
+    def name(self) -> str:
+        return f"residual-{self.size}"
+
+    def parts(self) -> Iterator[Part]:
+        """The three nets; their options show in ``ali show``."""
+        common: dict[str, Any] = {
+            "data_shape": (None, None, None),
+            "conditional": True,
+            "arguments": {
+                "width": Option(default=self.width, low=8, high=1024, summary="maps of the finest grid"),
+                "blocks": Option(default=self.blocks, low=0, high=64, summary="on each grid"),
+                "block": Option(default="residual", choices=BLOCKS, summary="two convolutions, or R3GAN's three"),
+            },
+        }  # fmt: skip
+        name = self.name
+        own = {"packing": OF_DISCRIMINATOR["packing"], "unary": OF_DISCRIMINATOR["unary"]}
+        yield Encoder(name=name, summary=f"q(z|x) of {name}", build=partial(_build, "Encoder"), **common)
+        yield Decoder(name=name, summary=f"p(x|z) of {name}", build=partial(_build, "Decoder"), **common)
+        yield Discriminator(
+            name=name, summary=f"D(x, z) of {name}", build=partial(_build, "Discriminator"), multiclass=True,
+            options=own, **common,
+        )  # fmt: skip
+
+    def architecture(self, **of_its_own: Any) -> Architecture:
+        """The record of the three; anything else than the family has may be given."""
+        whole: dict[str, Any] = {
+            "name": self.name,
+            "summary": f"pictures of 16 to 256 pixels, width {self.width}, {self.blocks} blocks a grid",
+            "reference": "ali-plugin's own; blocks and initialisation after Huang et al., R3GAN, 2024",
+            "data_shape": (None, None, None),
+            "latent_size": 64,
+            "training": RECIPE,
+        }
+        return Architecture(encoder=self.name, decoder=self.name, discriminator=self.name, **{**whole, **of_its_own})
+
+
+def _build(net: str, **arguments: Any) -> Any:
+    from ali_plugin.nets import residual_nets
+
+    return getattr(residual_nets, f"Residual{net}")(**arguments)
+
+
+SMALL, BASE, LARGE = PRESETS = (Preset("small", 64, 1), Preset("base", 96, 2), Preset("large", 128, 3))
+
+FASHION_RESIDUAL = SMALL.architecture(
+    name="fashion-residual",
+    summary="complete Fashion-MNIST, 1x28x28, about 20 minutes on two CPU cores",
+    data_shape=(1, 28, 28),
+    training=replace(RECIPE, dataset="fashion-mnist", batch_size=128, epochs=40),
+)

@@ -1,0 +1,164 @@
+"""Blocks and trunks of the residual family: patches, residual blocks without any norm, halving grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ali_plugin.errors import PartMismatch
+
+PATCH = 4  # pixels of a side that the finest grid has one position for
+FINEST, COARSEST = 16, 8  # sides: the smallest picture's, and at most that of the coarsest grid
+LARGEST = 256
+WIDEST = 4  # times the width of the finest grid
+SLOPE = 0.2
+
+
+def leaky() -> nn.Module:
+    return nn.LeakyReLU(SLOPE)
+
+
+def allowed(side: int, shorter: int | None = None) -> bool:
+    """Whether the family takes pictures with this side, where the shorter one is ``shorter``; see ``multiple_of``."""
+    return FINEST <= side <= LARGEST and side % multiple_of(min(side, shorter or side)) == 0
+
+
+def multiple_of(shorter: int) -> int:
+    """Both sides are multiples of this: of 4 where the shorter one is up to 32, of 8 up to 64, of 16 up to 128, of 32
+    up to 256, so that the grid can be halved until its shorter side is at most 8."""
+    halvings = max(0, math.ceil(math.log2(max(shorter, 1) / (PATCH * COARSEST))))
+    return int(PATCH * 2**halvings)
+
+
+def grids(data_shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(height, width) of the grids of a picture, finest first.
+
+    Raises:
+        PartMismatch: the family does not take such pictures; it names the nearest sizes that it takes.
+    """
+    if len(data_shape) != 3:
+        raise PartMismatch(f"the residual nets are for pictures, the data are of shape {data_shape}")
+    height, width = data_shape[1:]
+    shorter = min(height, width)
+    for side in (shorter, max(height, width)):
+        if not allowed(side, shorter):
+            raise PartMismatch(
+                f"the residual nets take no pictures of {height}x{width}: sides are from {FINEST} to {LARGEST}, here "
+                f"multiples of {multiple_of(shorter)}; take {' or '.join(map(str, _nearest(side, shorter)))} "
+                f"in place of {side}"
+            )
+    found = [(height // PATCH, width // PATCH)]
+    while min(found[-1]) > COARSEST:
+        found.append((found[-1][0] // 2, found[-1][1] // 2))
+    return found
+
+
+def nearest(side: int) -> list[int]:
+    """The one or two sides of square pictures that the family takes and that are nearest to ``side``."""
+    return _nearest(side, None)
+
+
+def _nearest(side: int, shorter: int | None) -> list[int]:
+    bound = None if side == shorter else shorter
+    sides = [one for one in range(FINEST, LARGEST + 1) if allowed(one, bound)]
+    below, above = [one for one in sides if one <= side], [one for one in sides if one >= side]
+    return sorted({*below[-1:], *above[:1]})
+
+
+class Residual(nn.Module):
+    """x + conv(act(conv(act x))), 3x3 each."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            leaky(), nn.Conv2d(maps, maps, 3, 1, 1),
+            leaky(), nn.Conv2d(maps, maps, 3, 1, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.layers(x)
+        return out
+
+
+class Bottleneck(Residual):
+    """R3GAN's block (Huang et al., 2024): 1x1 to half again as many maps, 3x3 in groups of 16, 1x1 back."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__(maps)
+        inner = 3 * maps // 2
+        self.layers = nn.Sequential(
+            leaky(), nn.Conv2d(maps, inner, 1),
+            leaky(), nn.Conv2d(inner, inner, 3, 1, 1, groups=max(1, inner // 16)),
+            leaky(), nn.Conv2d(inner, maps, 1),
+        )  # fmt: skip
+
+
+BLOCKS: dict[str, Callable[[int], nn.Module]] = {"residual": Residual, "bottleneck": Bottleneck}
+
+
+def maps_of(grid: int, width: int) -> int:
+    """Of the grid of this number, 0 for the finest: twice as many after each halving, up to four times."""
+    return int(width * min(2**grid, WIDEST))
+
+
+def level(block: str, maps: int, blocks: int) -> list[nn.Module]:
+    """The blocks of one grid."""
+    return [BLOCKS[block](maps) for _ in range(blocks)]
+
+
+def down(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Sequential:
+    """From pictures (B, C, H, W) to activations of the coarsest grid (B, M, h, w): a row of ``grids`` a level."""
+    layers: list[nn.Module] = [ChannelsLast(), nn.Conv2d(channels, width, PATCH, PATCH), *level(block, width, blocks)]
+    for maps, finer in pairwise(maps_of(grid, width) for grid in range(levels)):
+        layers += [leaky(), nn.Conv2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
+    return nn.Sequential(*layers, leaky())
+
+
+def up(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Sequential:
+    """From the coarsest grid (B, M, h, w) to pictures in (0, 1), (B, C, H, W)."""
+    layers: list[nn.Module] = [ChannelsLast(), *level(block, maps_of(levels - 1, width), blocks)]
+    for maps, finer in pairwise(maps_of(grid, width) for grid in reversed(range(levels))):
+        layers += [leaky(), nn.ConvTranspose2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
+    last = nn.Conv2d(width, channels * PATCH**2, 3, 1, 1)
+    return nn.Sequential(*layers, leaky(), last, nn.PixelShuffle(PATCH), nn.Sigmoid())
+
+
+class ChannelsLast(nn.Module):
+    """The memory format in which processors and GPUs convolve fastest."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def initialise(net: nn.Module) -> None:
+    """He's normal weights and no norm (Fixup, Zhang et al., 2019, as in R3GAN): in L blocks all layers but the last
+    are L^(-1/4) times smaller, and the last starts at 0, so that every block starts as the identity."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            gain = math.sqrt(2 / (1 + SLOPE**2) / _fan_in(module))
+            nn.init.normal_(module.weight, std=gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    blocks = [module for module in net.modules() if isinstance(module, Residual)]
+    for block in blocks:
+        *first, last = (layer for layer in block.layers if isinstance(layer, nn.Conv2d))
+        nn.init.zeros_(last.weight)
+        for layer in first:
+            shrink(layer, len(blocks) ** -0.25)
+
+
+def shrink(layer: nn.Conv2d | nn.Linear, factor: float) -> None:
+    """Start with weights that are so many times as large."""
+    with torch.no_grad():
+        layer.weight.mul_(factor)
+
+
+def _fan_in(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
+    """Terms that are summed in an output."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
+    return layer.weight[0].numel()

@@ -1,0 +1,117 @@
+"""The residual family: which pictures it takes, what its nets promise, and that they are built by one rule."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ali_plugin.architectures.residual import PRESETS
+from ali_plugin.errors import PartMismatch
+from ali_plugin.nets.residual import FINEST, LARGEST, Bottleneck, allowed, grids, maps_of, multiple_of, nearest
+from ali_plugin.nets.residual_nets import ResidualDecoder, ResidualDiscriminator, ResidualEncoder
+from ali_registry import Decoder, Discriminator, Encoder, default_registry
+
+SMALL: dict[str, Any] = {"latent_size": 5, "width": 8, "blocks": 1, "block": "residual"}
+SIDES = [side for side in range(FINEST, LARGEST + 1) if allowed(side)]
+
+
+@pytest.mark.parametrize(
+    ("size", "coarsest", "levels"),
+    [((16, 16), (4, 4), 1), ((28, 28), (7, 7), 1), ((32, 32), (8, 8), 1), ((40, 40), (5, 5), 2), ((64, 64), (8, 8), 2),
+     ((48, 64), (6, 8), 2), ((128, 128), (8, 8), 3), ((256, 256), (8, 8), 4), ((32, 256), (8, 64), 1)],
+)  # fmt: skip
+def test_grids(size: tuple[int, int], coarsest: tuple[int, int], levels: int) -> None:
+    found = grids((3, *size))
+    assert (found[-1], len(found)) == (coarsest, levels)
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_a_size_is_taken_or_the_nearest_are_named(height: int, width: int) -> None:
+    try:
+        found = grids((1, height, width))
+    except PartMismatch as error:
+        words = str(error)
+        assert f"{height}x{width}" in words
+        for side in words.split("; take ")[1].split(" in place")[0].split(" or "):
+            assert FINEST <= int(side) <= LARGEST
+        return
+    assert 4 <= min(found[-1]) <= 8
+    assert (found[0][0] * 4, found[0][1] * 4) == (height, width)
+    assert all((one[0] // 2, one[1] // 2) == other for one, other in pairwise(found))
+
+
+@given(st.integers(1, 400))
+def test_nearest_sizes_are_taken_and_none_is_nearer(side: int) -> None:
+    found = nearest(side)
+    assert set(found) <= set(SIDES)
+    assert min(abs(one - side) for one in found) == min(abs(one - side) for one in SIDES)
+    assert found == [side] if side in SIDES else side not in found
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(PartMismatch, match="for pictures, the data are of shape"):
+        grids((784,))
+    with pytest.raises(PartMismatch, match="take 64 or 72 in place of 66"):
+        grids((3, 64, 66))
+    assert multiple_of(33) == 8
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(SIDES[:12]), st.sampled_from(["residual", "bottleneck"]), st.integers(1, 4), st.integers(0, 2))
+def test_nets_of_any_size(side: int, block: str, channels: int, blocks: int) -> None:
+    options = {**SMALL, "data_shape": (channels, side, side), "block": block, "blocks": blocks}
+    encoder, decoder = ResidualEncoder(**options), ResidualDecoder(**options)
+    x = torch.rand(2, channels, side, side)
+    posterior = encoder(x)
+    assert posterior.mean.shape == (2, 5)
+    assert posterior.stddev.mean() < 0.5
+    made = decoder(torch.randn(2, 5))
+    assert made.shape == x.shape
+    assert 0 < made.min() < made.max() < 1
+    assert ResidualDiscriminator(**options)(x, torch.randn(2, 5)).shape == (2, 1)
+
+
+def test_a_discriminator_packs_scores_and_takes_classes_and_conditions() -> None:
+    net = ResidualDiscriminator(
+        data_shape=(3, 16, 16), condition_size=4, classes=3, packing=2, unary=True, **SMALL
+    ).train()  # fmt: skip
+    x, z, condition = torch.rand(6, 3, 16, 16), torch.randn(6, 5), torch.eye(4)[torch.tensor([0, 1, 2, 3, 0, 1])]
+    s_x, s_z, joint = net.scores(x, z, condition)
+    assert (s_x.shape, s_z.shape, joint.shape) == ((3, 1), (3, 1), (3, 3))
+    assert net.eval()(x, z, condition).shape == (6, 3)
+    assert not torch.equal(net(x, z, condition), net(x, z, condition.roll(1, 0)))
+    with pytest.raises(PartMismatch, match="takes a condition of"):
+        net(x, z)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_presets_follow_the_rule(preset: Any) -> None:
+    registry = default_registry()
+    for kind in (Encoder, Decoder, Discriminator):
+        assert registry.get(kind, preset.name).defaults == {
+            "width": preset.width, "blocks": preset.blocks, "block": "residual",
+        }  # fmt: skip
+    record = registry.get(Encoder, preset.name)
+    encoder = record.call(data_shape=(3, 128, 128), latent_size=8, **record.defaults)
+    maps = [module.out_channels for module in encoder.modules()
+            if isinstance(module, nn.Conv2d) and module.stride != (1, 1)]  # fmt: skip
+    assert maps == [preset.width, 2 * preset.width, 4 * preset.width]
+    assert maps_of(5, preset.width) == 4 * preset.width
+
+
+def test_every_block_starts_as_the_identity_and_the_decoder_at_the_mean_of_the_data() -> None:
+    x = torch.randn(2, 32, 6, 6)
+    decoder = ResidualDecoder(data_shape=(3, 16, 24), **SMALL)
+    for block in (module for module in decoder.modules() if hasattr(module, "layers")):
+        assert torch.equal(block(x[:, :8]), x[:, :8])
+    assert not torch.equal(Bottleneck(32)(x), x)
+    mean = torch.rand(3, 16, 24)
+    decoder.initialise_output(mean)
+    made = decoder(torch.zeros(1, 5))[0].mean((1, 2))
+    assert torch.allclose(made, mean.mean((1, 2)), atol=0.02)
