@@ -231,10 +231,26 @@ def test_bf16_follows_float32_with_losses_in_float32() -> None:
     assert losses[0] != losses[1]
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_precision_is_decided_once_and_kept(
+    native: bool, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken() -> Any:
+        return json.loads((tmp_path / "run" / "train_config.json").read_text())["precision"]
+
+    common = ["train", *TINY, "--device", "cpu", "--out", tmp_path / "run"]
+    monkeypatch.setattr("ali_plugin.training.run.computes_bf16", lambda device: native)
+    assert ali(*common, "--precision", "auto", "--steps", 2).code == 0
+    assert taken() == ("bf16" if native else "float32")
+    monkeypatch.setattr("ali_plugin.training.run.computes_bf16", lambda device: not native)
+    assert ali(*common, "--resume", "--steps", 4).code == 0
+    assert taken() == ("bf16" if native else "float32")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--precision", "fp8"], "--precision is 'fp8', it has to be float32 or tf32 or bf16"),
+        (["--precision", "fp8"], "--precision is 'fp8', it has to be auto or float32 or tf32 or bf16"),
         (["--on-nan", "pray"], "--on-nan is 'pray', it has to be stop or rewind"),
         (["--cuda-graphs", "--device", "cpu"], "--cuda-graphs needs a GPU, the run is on cpu"),
     ],

@@ -9,7 +9,7 @@ from ali_plugin.architectures.cifar10 import CIFAR10, CIFAR10_RELEASED
 from ali_plugin.architectures.fashion import FASHION
 from ali_plugin.architectures.mixture import MIXTURE
 from ali_plugin.architectures.mnist_mlp import MNIST_MLP
-from ali_plugin.architectures.residual import FASHION_RESIDUAL, PRESETS
+from ali_plugin.architectures.residual import FASHION_MINI, FASHION_RESIDUAL, PRESETS
 from ali_plugin.architectures.svhn import SVHN
 from ali_plugin.architectures.tiny_imagenet import TINY_IMAGENET
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, hookimpl
@@ -43,5 +43,5 @@ def register_discriminators(register: Callable[[Discriminator], None]) -> None:
 def register_architectures(register: Callable[[Architecture], None]) -> None:
     for triple in TRIPLES:
         register(triple.architecture())
-    for architecture in (CELEBA_CONDITIONAL, FASHION_RESIDUAL):
+    for architecture in (CELEBA_CONDITIONAL, FASHION_MINI, FASHION_RESIDUAL):
         register(architecture)

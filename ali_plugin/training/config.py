@@ -30,7 +30,7 @@ from ali_registry import (
 )
 from ali_registry.records import Adjustable
 
-Precision = Literal["float32", "tf32", "bf16"]
+Precision = Literal["auto", "float32", "tf32", "bf16"]
 OnNaN = Literal["stop", "rewind"]
 PART_RECORDS: dict[str, type[Part]] = {record.kind: record for record in (Encoder, Decoder, Discriminator)}
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
@@ -100,7 +100,11 @@ class TrainConfig:
         metadata=Option("cpu, cuda, cuda:1, mps.", default="a GPU if present", resumable=True, learned=False).told,
     )
     precision: Precision = field(
-        default="float32", metadata=Option("float32, tf32 or bf16 (losses stay float32).").told
+        default="float32",
+        metadata=Option(
+            "float32, tf32, bf16 (losses stay float32), or auto: bf16 where the device computes it natively.",
+            default=RECIPE,
+        ).told,
     )
     compile: bool = field(default=False, metadata=Option("Run the nets through torch.compile.").told)
     cuda_graphs: bool = field(default=False, metadata=Option("Replay the whole step as one CUDA graph.").told)

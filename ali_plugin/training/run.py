@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ali_plugin.errors import FolderError
+from ali_plugin.support.devices import computes_bf16, resolve_device
 from ali_plugin.training import checkpoint, distributed
 from ali_plugin.training.assemble import Assembled, assemble
 from ali_plugin.training.batches import share
@@ -103,7 +104,15 @@ def plan(
 
 def _config(options: dict[str, Any], out: Path, resume: bool, registry: Registry) -> TrainConfig:
     if not resume:
-        return configure(options, registry)
+        return _decided(configure(options, registry))
     if not (out / TRAIN_CONFIG_NAME).is_file():
         raise FolderError(f"{str(out)!r} is no run that could be continued; start it without --resume")
     return continued(TrainConfig.from_file(out / TRAIN_CONFIG_NAME), options, registry)
+
+
+def _decided(config: TrainConfig) -> TrainConfig:
+    """With the precision that this device is best at, where it is left to us; the run keeps it wherever it goes on."""
+    if config.precision != "auto":
+        return config
+    bf16 = computes_bf16(distributed.local_device(resolve_device(config.device)))
+    return replace(config, precision="bf16" if bf16 else "float32")

@@ -202,6 +202,7 @@ class TrainingDefaults:
     ema_half_life: float | str | None = None
     objective: str = "ali"
     optimiser: str = "adam"
+    precision: str = "float32"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
