@@ -123,8 +123,8 @@ def up(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Se
     layers: list[nn.Module] = [ChannelsLast(), *level(block, maps_of(levels - 1, width), blocks)]
     for maps, finer in pairwise(maps_of(grid, width) for grid in reversed(range(levels))):
         layers += [leaky(), nn.ConvTranspose2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
-    last = nn.Conv2d(width, channels * PATCH**2, 3, 1, 1)
-    return nn.Sequential(*layers, leaky(), last, nn.PixelShuffle(PATCH), nn.Sigmoid())
+    finer, pixels = nn.ConvTranspose2d(width, width // 2, 4, 2, 1), nn.ConvTranspose2d(width // 2, channels, 4, 2, 1)
+    return nn.Sequential(*layers, leaky(), finer, leaky(), pixels, nn.Sigmoid())
 
 
 class ChannelsLast(nn.Module):

@@ -86,8 +86,8 @@ class ResidualDecoder(ConditionedNet):
         return x
 
     @property
-    def _last(self) -> nn.Conv2d:
-        return next(layer for layer in reversed(self.pixels) if isinstance(layer, nn.Conv2d))
+    def _last(self) -> nn.ConvTranspose2d:
+        return next(layer for layer in reversed(self.pixels) if isinstance(layer, nn.ConvTranspose2d))
 
     @torch.no_grad()
     def initialise_output(self, mean: Tensor) -> None:
