@@ -19,8 +19,9 @@ from huggingface_hub.hf_api import ModelInfo
 from ali_plugin.errors import FolderError, HubError, OptionError
 from ali_plugin.folder.model_folder import FILES, files_of, read_config, required
 from ali_plugin.hub.errors import at, talking
-from ali_plugin.hub.guard import COMMIT, DIGEST, SILENCE, Damaged, File, Unanswered, transferring
+from ali_plugin.hub.guard import COMMIT, SILENCE, Unanswered, transferring
 from ali_plugin.hub.records import Records
+from ali_plugin.hub.transfer import DIGEST, Damaged, File
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import MAX_BYTES, short
 from ali_plugin.version import __version__

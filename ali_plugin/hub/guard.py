@@ -8,22 +8,23 @@ They act within ``guarded`` alone: what else a process does with the client stay
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub import constants, get_session
+from huggingface_hub import get_session
 from huggingface_hub.utils import _http as client_http
 
 from ali_plugin.errors import HubError
+from ali_plugin.hub.transfer import DIGEST, Damaged, File, Transfer
 from ali_registry.text import printable
 
 SILENCE = 10.0  # seconds without a byte after which an answer is given up
@@ -34,9 +35,7 @@ LONGEST_WAIT = 10.0  # seconds that we wait because the Hub asks for it
 LONGEST_ANSWER = 16 << 20  # bytes of a listing; a file's own limit is its size
 LONGEST_ERROR = 1 << 16
 MOST_ANSWERS = 200  # pages of listings, redirects and repetitions
-CHUNK: int = constants.DOWNLOAD_CHUNK_SIZE  # in which the client keeps what it reads
 COMMIT = re.compile("[0-9a-f]{40}")
-DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 TAG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")  # an ETag becomes the name of a file
 FIRST = re.compile(r"bytes (\d{1,18})-")
 WAITS = re.compile(r"\bt\s*=\s*(\d+)")
@@ -44,72 +43,6 @@ WAITS = re.compile(r"\bt\s*=\s*(\d+)")
 
 class Unanswered(HubError):
     """The Hub is silent, slow, or tells us to wait: what is in the cache may do instead."""
-
-
-class Damaged(HubError):
-    """A file is not what the listing says; it does not enter the cache."""
-
-
-@dataclass(frozen=True)
-class File:
-    """What the Hub's listing says of a file.
-
-    Attributes:
-        commit: that it belongs to, 40 hexadecimal digits.
-        size: in bytes.
-        digest: SHA-256 of a large file, git's SHA-1 of a small one, in hexadecimal.
-    """
-
-    name: str
-    commit: str
-    size: int
-    digest: str
-
-    def hasher(self) -> Any:
-        """A fresh hash that ends in ``digest`` if it is fed the file's content."""
-        if len(self.digest) == 64:
-            return hashlib.sha256()
-        return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
-
-
-@dataclass
-class Transfer:
-    """A file on its way, over as many answers as it takes.
-
-    Attributes:
-        done: bytes of the file that were hashed; read: bytes that came, some of them again.
-        marks: the hash as it was where the client may ask to continue.
-    """
-
-    file: File
-    hasher: Any
-    done: int = 0
-    read: int = 0
-    begun: float = field(default_factory=time.monotonic)
-    marks: dict[int, Any] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole file came by, and was the right one."""
-        return self.done == self.file.size and self.hasher.hexdigest() == self.file.digest
-
-    def start(self, position: int) -> None:
-        """An answer begins at this byte of the file; Damaged where that is none that can be continued from."""
-        if position and position not in self.marks:
-            raise Damaged(f"{self.file.name} was continued at byte {position}, which was not asked for")
-        self.done = position
-        self.hasher = self.marks[position].copy() if position else self.file.hasher()
-
-    def take(self, piece: bytes, begin: int) -> None:
-        """Hash a piece of an answer that began at byte ``begin``; the client keeps whole chunks of it."""
-        self.read += len(piece)
-        while piece:
-            room = CHUNK - (self.done - begin) % CHUNK
-            self.hasher.update(piece[:room])
-            self.done += len(piece[:room])
-            if len(piece) >= room:
-                self.marks[self.done] = self.hasher.copy()
-            piece = piece[room:]
 
 
 @dataclass
@@ -166,12 +99,13 @@ def transferring(file: File) -> Iterator[Transfer]:
     Raises:
         Damaged: before the client takes the file for complete.
     """
-    transfer = Transfer(file, file.hasher())
-    token = _transfer.set(transfer)
-    try:
-        yield transfer
-    finally:
-        _transfer.reset(token)
+    with ThreadPoolExecutor(1) as worker:  # makes no thread for a file that is smaller than a block
+        transfer = Transfer(file, worker)
+        token = _transfer.set(transfer)
+        try:
+            yield transfer
+        finally:
+            _transfer.reset(token)
 
 
 def _install() -> None:

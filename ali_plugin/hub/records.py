@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ali_plugin.errors import ALIError
-from ali_plugin.hub.guard import DIGEST, File
+from ali_plugin.hub.transfer import DIGEST, File
 from ali_plugin.support import atomic
 from ali_plugin.support.strict_json import read_object
 
-TICK = 0.02  # seconds within which a file system's clock may give two changes one time
+TICK = 0.011  # seconds within which a file system may give two changes one time: Linux's tick is 10 ms at most
 
 
 class Records:
