@@ -16,6 +16,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ali_plugin.bench.textbook import TextbookStep
+from ali_plugin.config import shapes
+from ali_plugin.config.shapes import Shape
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
@@ -37,6 +39,7 @@ class BenchResult:
     """Figures of one run.
 
     Attributes:
+        data_shape: of a sample.
         images_per_second, textbook_images_per_second: medians over the repeats; ``spread`` holds the least and
             the greatest of each.
         ratio: median of the repeats' own ratios.
@@ -47,6 +50,7 @@ class BenchResult:
     """
 
     architecture: str
+    data_shape: Shape
     batch_size: int
     device: str
     precision: str
@@ -68,6 +72,7 @@ def bench(
     architecture: str,
     device: torch.device,
     *,
+    data_shape: Shape | None = None,
     batch_size: int | None = None,
     repeats: int = 5,
     steps: int = 1,
@@ -78,13 +83,15 @@ def bench(
     """Measure an architecture.
 
     Args:
+        data_shape: of a sample, where the architecture leaves some of it open; an example if None.
         batch_size: the recipe's if None.
         repeats: rounds, each of ``steps`` steps of either kind in turn.
         precision, compiled, cuda_graphs: of the project's step; the textbook step is eager float32.
     """
     if repeats < 1 or steps < 1:
         raise OptionError(f"repeats and steps have to be positive, not {repeats} and {steps}")
-    size = batch_size or default_registry().get(Architecture, architecture).training.batch_size
+    record = default_registry().get(Architecture, architecture)
+    size, shape = batch_size or record.training.batch_size, shapes.given(record, data_shape or shapes.example(record))
     config = TrainConfig(
         architecture=architecture,
         dataset="-",
@@ -94,9 +101,9 @@ def bench(
         cuda_graphs=cuda_graphs,
     )
     keep_freed_memory()
-    ours, textbook = _steps(config, device)
-    batch = _batch(architecture, size, device)
-    work, textbook_work = _gflop(_steps(config, device, plain=True)[0], batch), _gflop(textbook, batch)
+    ours, textbook = _steps(config, shape, device)
+    batch = _batch(record, shape, size, device)
+    work, textbook_work = _gflop(_steps(config, shape, device, plain=True)[0], batch), _gflop(textbook, batch)
     for step in (ours, textbook):
         for _ in range(WARM_UP[device.type]):
             step(batch)
@@ -113,6 +120,7 @@ def bench(
     matmul = statistics.median(rate for _, _, rate in rounds)
     return BenchResult(
         architecture=architecture,
+        data_shape=shape,
         batch_size=size,
         device=_name(device),
         precision=precision + (", compiled" if compiled else "") + (", CUDA graph" if cuda_graphs else ""),
@@ -127,8 +135,8 @@ def bench(
         textbook_gflop_per_step=textbook_work,
         matmul_gflops=matmul,
         fraction_of_matmul=statistics.median(work / fast / rate for fast, _, rate in rounds),
-        peak_memory_bytes=_peak_memory(architecture, size, device, "ours"),
-        textbook_peak_memory_bytes=_peak_memory(architecture, size, device, "textbook"),
+        peak_memory_bytes=_peak_memory(architecture, shape, size, device, "ours"),
+        textbook_peak_memory_bytes=_peak_memory(architecture, shape, size, device, "textbook"),
         repeats=repeats,
         machine=facts(device),
     )
@@ -139,19 +147,18 @@ def facts(device: torch.device) -> dict[str, str]:
     return {**machine.versions(), **machine.hardware(device)}
 
 
-def _steps(config: TrainConfig, device: torch.device, plain: bool = False) -> tuple[Step, Step]:
+def _steps(config: TrainConfig, shape: Shape, device: torch.device, plain: bool = False) -> tuple[Step, Step]:
     """The project's step and the textbook's, each on a model of its own."""
     torch.manual_seed(0)
     with device:
-        models = [ALI.from_architecture(config.architecture).train() for _ in range(2)]
+        models = [ALI.from_architecture(config.architecture, data_shape=shape).train() for _ in range(2)]
     chosen = replace(config, precision="float32", compile=False, cuda_graphs=False) if plain else config
     return TrainingStep(ALIGame(models[0]), chosen), TextbookStep(models[1])
 
 
-def _batch(architecture: str, size: int, device: torch.device) -> Batch:
-    record = default_registry().get(Architecture, architecture)
+def _batch(record: Architecture, shape: Shape, size: int, device: torch.device) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(size, *record.data_shape, generator=generator, dtype=torch.float32).to(device)
+    x = torch.rand(size, *shape, generator=generator, dtype=torch.float32).to(device)
     condition = torch.randint(2, (size, record.condition_size), generator=generator).float().to(device)
     return Batch(x, condition if record.condition_size else None)
 
@@ -197,21 +204,22 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def _peak_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
+def _peak_memory(architecture: str, shape: Shape, size: int, device: torch.device, kind: str) -> int:
     """Peak of a fresh process that runs some steps of one kind, above what it has after importing."""
-    command = python_module("ali_plugin.bench.bench", architecture, str(size), str(device), kind)
+    command = python_module("ali_plugin.bench.bench", architecture, str(size), str(device), kind, *map(str, shape))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
-def measure_memory(architecture: str, size: int, device: torch.device, kind: str) -> int:
+def measure_memory(architecture: str, shape: Shape, size: int, device: torch.device, kind: str) -> int:
     """Bytes that steps of one kind take in this process, which should be fresh."""
     keep_freed_memory()
     config = TrainConfig(architecture=architecture, dataset="-", steps=1)
     before = _peak_resident()
-    step = _steps(config, device)[0 if kind == "ours" else 1]
+    step = _steps(config, shape, device)[0 if kind == "ours" else 1]
+    record = default_registry().get(Architecture, architecture)
     for _ in range(1 + WARM_UP[device.type]):
-        step(_batch(architecture, size, device))
+        step(_batch(record, shape, size, device))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _peak_resident() - before
@@ -233,5 +241,5 @@ def rounded(rate: float) -> str:
 
 
 if __name__ == "__main__":
-    name, size, where, kind = sys.argv[1:]
-    print(measure_memory(name, int(size), torch.device(where), kind))
+    name, size, where, kind, *shape = sys.argv[1:]
+    print(measure_memory(name, tuple(map(int, shape)), int(size), torch.device(where), kind))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ali_plugin.config import settings
+from ali_plugin.config import settings, shapes
 from ali_plugin.config.model_config import PARTS, ModelConfig, PartConfig, PluginVersion, clean_names, is_name
 from ali_plugin.errors import ConfigError, PartMismatch
 from ali_plugin.support.building import bounded
@@ -26,6 +26,7 @@ def compose(
     parts: Mapping[str, str | None] | None = None,
     arguments: Mapping[str, Mapping[str, Any]] | None = None,
     latent_size: int | None = None,
+    data_shape: Sequence[int] | None = None,
     condition_size: int | None = None,
     condition_names: Sequence[str] = (),
     classes: int = 1,
@@ -36,10 +37,11 @@ def compose(
     Args:
         parts: kind -> name of a part that takes the place of the architecture's.
         arguments: kind -> arguments and options of that part, over its registered ones.
+        data_shape: of a sample, where the architecture leaves some of it open.
 
     Raises:
         UnknownName: a name that nothing registers.
-        PartMismatch: parts that cannot fit, saying which two.
+        PartMismatch: parts that cannot fit, saying which two, or no shape of the architecture's.
         OptionError: a part has no such argument, or it is of another type or out of range.
     """
     registry = registry or default_registry()
@@ -54,7 +56,7 @@ def compose(
         **configs,
         architecture=architecture,
         latent_size=latent_size or record.latent_size,
-        data_shape=record.data_shape,
+        data_shape=shapes.given(record, data_shape),
         condition_size=record.condition_size if condition_size is None else condition_size,
         condition_names=clean_names(condition_names),
         classes=classes,
@@ -82,11 +84,10 @@ def check_fit(config: ModelConfig, registry: Registry) -> None:
     owner = f"architecture {config.architecture!r}" if config.architecture else "the config"
     for kind, record in records.items():
         who = f"{kind} {record.name!r}"
-        if not _accepts(record.data_shape, config.data_shape):
+        if not shapes.accepts(record.data_shape, config.data_shape):
             other = _another(records, kind, lambda other: _fits(other.data_shape, config.data_shape)) or owner
-            raise PartMismatch(
-                f"{who} takes data of shape {_by(record.data_shape)}, but {other} is for {_by(config.data_shape)}"
-            )
+            taken, asked = shapes.text(record.data_shape or ()), shapes.text(config.data_shape)
+            raise PartMismatch(f"{who} takes data of shape {taken}, but {other} is for {asked}")
         if record.latent_size not in (None, config.latent_size):
             other = _another(records, kind, lambda other: other.latent_size == config.latent_size) or owner
             raise PartMismatch(f"{who} has a latent of {record.latent_size}, but {other} is for {config.latent_size}")
@@ -96,23 +97,13 @@ def check_fit(config: ModelConfig, registry: Registry) -> None:
             raise PartMismatch(f"{who} has one logit, but {config.classes} classes are to be told apart")
 
 
-def _accepts(pattern: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> bool:
-    if pattern is None:
-        return True
-    return len(pattern) == len(shape) and all(want in (None, have) for want, have in zip(pattern, shape, strict=True))
-
-
 def _fits(pattern: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> bool:
-    return pattern is not None and _accepts(pattern, shape)
+    return pattern is not None and shapes.accepts(pattern, shape)
 
 
 def _another(records: Mapping[str, Part], kind: str, agrees: Callable[[Part], bool]) -> str | None:
     """Another part that wants what the config says, to be named beside the one that does not."""
     return next((f"{other} {part.name!r}" for other, part in records.items() if other != kind and agrees(part)), None)
-
-
-def _by(shape: tuple[int | None, ...] | None) -> str:
-    return "x".join("any" if size is None else str(size) for size in shape or ())
 
 
 def build_parts(config: ModelConfig, registry: Registry, only: Collection[str] = PARTS) -> dict[str, nn.Module]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,10 +33,16 @@ class LayerLine:
     parameters: int
 
 
-def describe_architecture(name: str, registry: Registry | None = None) -> list[LayerLine]:
-    """The layers of an architecture in the order in which they run."""
+def describe_architecture(
+    name: str, registry: Registry | None = None, data_shape: Sequence[int] | None = None
+) -> list[LayerLine]:
+    """The layers of an architecture in the order in which they run.
+
+    Args:
+        data_shape: of a sample, where the architecture leaves some of it open.
+    """
     registry = registry or default_registry()
-    return describe(compose(name, registry=registry), registry)
+    return describe(compose(name, data_shape=data_shape, registry=registry), registry)
 
 
 def describe(config: ModelConfig, registry: Registry | None = None) -> list[LayerLine]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ali_plugin.config import shapes as data_shapes
 from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
 from ali_plugin.training.config import configure
 from ali_plugin.training.step import TrainingStep
-from ali_registry import Registry, default_registry
+from ali_registry import Architecture, Dataset, Registry, default_registry
 
 BATCH = 2
+TRIED = ((32, 3), (48, 1))
+"""Sides of pictures and channels, of an architecture that is for any; most checks try the first."""
 STEPS = 3
 Check = Callable[[str, Registry], None]
 
@@ -29,7 +33,11 @@ def check_architecture(name: str, registry: Registry | None = None) -> None:
 
 def shapes(name: str, registry: Registry) -> None:
     """Encoder, decoder and discriminator map batches of 1 and more to the shapes that the config states."""
-    model = _build(name, registry).eval()
+    for shape in _shapes(name, registry):
+        _maps_shapes(_build(name, registry, shape).eval())
+
+
+def _maps_shapes(model: ALI) -> None:
     latent, data = model.config.latent_size, model.config.data_shape
     for size in (1, 3):
         batch = _batch(model, size)
@@ -164,9 +172,17 @@ ARCHITECTURE_CHECKS: dict[str, Check] = {
 }  # fmt: skip
 
 
-def _build(name: str, registry: Registry) -> ALI:
+def _shapes(name: str, registry: Registry) -> list[data_shapes.Shape]:
+    """The shapes of a sample that are tried: the architecture's; where it is open its recipe's data's, or some."""
+    record = registry.get(Architecture, name)
+    own = registry.get(Dataset, record.training.dataset).data_shape if data_shapes.is_open(record) else None
+    tried = [data_shapes.example(record, side, channels) for side, channels in TRIED] if own is None else [own]
+    return list(dict.fromkeys(tried))
+
+
+def _build(name: str, registry: Registry, shape: data_shapes.Shape | None = None) -> ALI:
     torch.manual_seed(0)
-    return ALI.from_architecture(name, registry=registry)
+    return ALI.from_architecture(name, data_shape=shape or _shapes(name, registry)[0], registry=registry)
 
 
 def _batch(model: ALI, size: int = BATCH, seed: int | None = None) -> Batch:
@@ -193,8 +209,13 @@ def _outputs(model: ALI) -> dict[str, Tensor]:
     return {what: tensor.cpu() for what, tensor in outputs.items()}
 
 
+def _choices(model: ALI, name: str, registry: Registry) -> dict[str, Any]:
+    size = data_shapes.told(model.config.data_shape) if data_shapes.is_open(registry.get(Architecture, name)) else {}
+    return {"architecture": name, **size}
+
+
 def _train(model: ALI, name: str, registry: Registry, steps: int) -> None:
-    step = TrainingStep(ALIGame(model), configure({"architecture": name}, registry), registry)
+    step = TrainingStep(ALIGame(model), configure(_choices(model, name, registry), registry), registry)
     for number in range(1, steps + 1):
         for what, figure in step(_batch(model, 4)).items():
             assert figure.isfinite().all(), f"{what} is {figure.item()} after step {number}"

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ali_plugin.config import settings
-from ali_plugin.config.compose import compose
+from ali_plugin.config import settings, shapes
+from ali_plugin.config.compose import build_parts, compose
 from ali_plugin.config.model_config import PARTS
 from ali_plugin.config.settings import Settings
 from ali_plugin.datasets import load_split
@@ -24,9 +24,10 @@ from ali_plugin.objectives.game import Game
 from ali_plugin.objectives.penalty import require_second_derivatives
 from ali_plugin.support.devices import float32_by_default, resolve_device
 from ali_plugin.support.memory import needed
+from ali_plugin.support.weightless import weightless
 from ali_plugin.training import distributed, fingerprint
 from ali_plugin.training.batches import Batches, share
-from ali_plugin.training.config import TrainConfig, records
+from ali_plugin.training.config import TrainConfig, data_shape, records
 from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.random_streams import OwnStream
 from ali_plugin.training.step import TrainingStep
@@ -92,6 +93,7 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
     device = distributed.local_device(resolve_device(config.device))
     place = torch.device("meta") if planned else device
     stream = OwnStream(config.seed, place)
+    refuse_size(config, registry)
     with working(stream):
         train, held_out = load_data(config, "train", registry), load_data(config, "validation", registry)
         with place:
@@ -127,13 +129,32 @@ def working(stream: OwnStream) -> Iterator[None]:
         yield
 
 
+def refuse_size(config: TrainConfig, registry: Registry) -> None:
+    """Raise PartMismatch for a shape of the data that the nets of an open architecture refuse, before data are read."""
+    architecture = registry.get(Architecture, config.architecture)
+    if shapes.is_open(architecture):
+        parts = {kind: getattr(config, kind) for kind in PARTS}
+        with weightless():
+            build_parts(
+                compose(
+                    architecture.name,
+                    parts=parts,
+                    arguments={kind: config.settings.get(kind, {}) for kind in PARTS},
+                    latent_size=config.latent_size,
+                    data_shape=data_shape(config, registry),
+                    registry=registry,
+                ),
+                registry,
+            )
+
+
 def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:
     """A split of a run's dataset."""
     return load_split(
         config.dataset,
         split,
         data_dir=None if config.data_dir is None else Path(config.data_dir),
-        data_shape=registry.get(Architecture, config.architecture).data_shape,
+        data_shape=data_shape(config, registry),
         registry=registry,
     )
 
@@ -165,6 +186,7 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
             config.architecture,
             parts={kind: getattr(config, kind) for kind in PARTS},
             latent_size=config.latent_size,
+            data_shape=data_shape(config, registry),
             condition_size=split.label_size if conditional else 0,
             condition_names=split.classes if conditional else (),
             arguments=_arguments(config, objective, registry),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from ali_plugin.config import settings
+from ali_plugin.config import settings, shapes
 from ali_plugin.config.schedule import Schedule
 from ali_plugin.config.settings import Settings
 from ali_plugin.errors import ALIError, ConfigError, DataError, OptionError
@@ -37,6 +37,7 @@ PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
 DEFAULT_ARCHITECTURE = "fashion"
 RECIPE = "the architecture's"  # of a default
+NO_SIZE = dict.fromkeys(("image_size", "channels"))
 
 Rate = TypeVar("Rate", float, float | str)
 
@@ -45,7 +46,8 @@ Rate = TypeVar("Rate", float, float | str)
 class TrainConfig:
     """The choices of one run, each with what ``ali train`` says of it.
 
-    One of ``epochs`` and ``steps`` is set, the other None. ``data_dir`` is absolute. It may differ in a continued run,
+    One of ``epochs`` and ``steps`` is set, the other None. ``image_size`` and ``channels`` are set where the
+    architecture leaves them open and the data are pictures. ``data_dir`` is absolute. It may differ in a continued run,
     as a folder may be moved: what is in it is compared by its fingerprint. ``lr_discriminator`` makes two time scales
     (Heusel et al., 2017). Where text is allowed beside a number, it is a ``Schedule`` over the run. ``settings`` holds
     options of the objective, the parts and the optimiser, by room; ``configure`` fills in defaults.
@@ -61,6 +63,15 @@ class TrainConfig:
     latent_size: int | None = field(default=None, metadata=Option("Size of z in place of the architecture's.").told)
     data_dir: str | None = field(
         default=None, metadata=Option("Folder of the dataset's files.", is_folder=True, resumable=True).told
+    )
+    image_size: int | str | None = field(
+        default=None,
+        metadata=Option(
+            "Of pictures, 64 or 48x64 (height first), where the architecture is for any size.", default="the data's"
+        ).told,
+    )
+    channels: int | None = field(
+        default=None, metadata=Option("1 for grey, 3 for colour, where it is for both.", default="the data's").told
     )
     objective: str = field(default="ali", metadata=Option("What the players play.", default=RECIPE).told)
     settings: Settings = field(
@@ -125,6 +136,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", settings.nested(self.settings))
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", shapes.image_size(self.image_size))
+        if self.channels is not None:
+            shapes.channels(self.channels)
         for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size", "labels"):
             _positive(name, getattr(self, name))
         for name in ("lr", "lr_discriminator"):
@@ -191,7 +206,7 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
 
     Raises:
         UnknownName: nothing registers the architecture, its parts, the objective or the optimiser.
-        OptionError: a value that cannot be, or a setting that nothing has.
+        OptionError: a value that cannot be, a setting that nothing has, or a size that nothing says.
     """
     architecture = registry.get(Architecture, options["architecture"])
     recipe = architecture.training
@@ -209,7 +224,26 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     given = settings.merged(defaults.pop("settings"), settings.nested(chosen.pop("settings", {})))
     known = {f.name for f in fields(TrainConfig)}
     config = TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
-    return _with_absolute_folder(replace(config, settings=_complete(config, given, registry)), registry)
+    shape = data_shape(config, registry)
+    size = shapes.told(shape if shapes.is_open(architecture) else ())
+    config = replace(config, settings=_complete(config, given, registry), **{**NO_SIZE, **size})
+    return _with_absolute_folder(config, registry)
+
+
+def data_shape(config: TrainConfig, registry: Registry) -> tuple[int, ...]:
+    """The shape of a sample: the architecture's, and what it leaves open as the run or the dataset says.
+
+    Raises:
+        OptionError: nothing says it, or two of them differ.
+    """
+    architecture = registry.get(Architecture, config.architecture)
+    return shapes.decided(
+        architecture,
+        image_size=config.image_size,
+        channels=config.channels,
+        data=registry.get(Dataset, config.dataset).data_shape if shapes.is_open(architecture) else None,
+        source=f"dataset {config.dataset!r}",
+    )
 
 
 def records(config: TrainConfig, registry: Registry) -> dict[str, Adjustable]:
@@ -258,6 +292,7 @@ def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -
     given = {name: value for name, value in options.items() if value is not None}
     if "settings" in given:
         given["settings"] = _same(saved, given["settings"], registry)
+    given = _without_size(saved, given, registry)
     changed = {name: value for name, value in given.items() if value != getattr(saved, name)}
     resumable = {choice.name for choice in fields(saved) if option_of(choice).resumable}
     if refused := sorted(set(changed) - resumable):
@@ -269,6 +304,16 @@ def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -
         changed["steps"] = None
     continued = replace(saved, **changed)
     return _with_absolute_folder(continued, registry) if "data_dir" in changed else continued
+
+
+def _without_size(saved: TrainConfig, given: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """The options without a size of pictures that is the run's; raises OptionError for another."""
+    asked = {name: given[name] for name in NO_SIZE if name in given}
+    kept = shapes.told(data_shape(saved, registry)) if asked else {}
+    for name, value in asked.items():
+        if (shapes.image_size(value) if name == "image_size" else value) != kept.get(name):
+            raise _another(name, kept.get(name), value)
+    return {name: value for name, value in given.items() if name not in asked}
 
 
 def _another(name: str, kept: Any, given: Any) -> OptionError:

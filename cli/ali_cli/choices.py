@@ -51,11 +51,11 @@ def _option(field: Field[Any]) -> Callable[[F], F]:
 
 
 def _kind(field: Field[Any]) -> type | click.ParamType[Any]:
-    """int, float, bool, str, or dict; None and the names of a Literal are left to the config to check."""
+    """int, float, bool, str, or dict; None, sizes and the names of a Literal are left to the config to check."""
     hint = get_type_hints(TrainConfig)[field.name]
     if get_origin(hint) is dict:
         return dict
     kinds = [kind for kind in get_args(hint) if isinstance(kind, type) and kind is not NoneType]
     if float in kinds and str in kinds:
         return NumberOrSchedule()
-    return hint if isinstance(hint, type) else kinds[0] if kinds else str
+    return hint if isinstance(hint, type) else str if str in kinds or not kinds else kinds[0]

@@ -69,6 +69,14 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
 
 
+def size_options(function: F) -> F:
+    """--image-size and --channels, for commands that take an architecture."""
+    function = click.option("--channels", type=int, help="1 or 3, for an architecture that is for both.")(function)
+    return click.option("--image-size", help="64 or 48x64 (height first), for an architecture that is for any size.")(
+        function
+    )
+
+
 def device_option(function: F) -> F:
     """--device."""
     return click.option(

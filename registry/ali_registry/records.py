@@ -208,23 +208,30 @@ class TrainingDefaults:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(Record):
-    """A named triple of parts that fit, with its data shape, latent size, recipe and source."""
+    """A named triple of parts that fit, with its data shape, latent size, recipe and source.
+
+    Attributes:
+        data_shape: of a sample; None for a size that the data, or whoever trains, decide.
+        sides: of square pictures that the parts take where they are particular about it, () for any.
+    """
 
     kind = "architecture"
     encoder: str
     decoder: str
     discriminator: str
-    data_shape: tuple[int, ...]
+    data_shape: tuple[int | None, ...]
     latent_size: int
     training: TrainingDefaults
     reference: str = ""
     condition_size: int = 0
+    sides: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for kind in ("encoder", "decoder", "discriminator"):
             self._refuse(not isinstance(getattr(self, kind), str), kind, "the name of a registered part")
-        self._refuse(not _is_shape(self.data_shape), "data_shape", "a tuple of sizes")
+        self._refuse(not _is_shape(self.data_shape, free=True), "data_shape", "a tuple of sizes, None for an open one")
+        self._refuse(self.sides != () and not _is_shape(self.sides), "sides", "a tuple of sizes")
         self._refuse(not _is_size(self.latent_size), "latent_size", "a size")
         self._refuse(not isinstance(self.training, TrainingDefaults), "training", "a TrainingDefaults")
 

@@ -8,12 +8,13 @@ from typing import Literal
 import click
 
 from ali_cli.paths import WriteFile
-from ali_cli.settings import device_option, json_option
+from ali_cli.settings import device_option, json_option, size_options
 from ali_cli.terminal import note, print_json, print_table
 
 
 @click.command(epilog="\b\nExamples:\n  ali bench\n  ali bench --arch cifar10-released --repeats 3 --json")
 @click.option("--arch", "architecture", default="fashion", show_default=True, help="Architecture.")
+@size_options
 @click.option("--batch-size", type=click.IntRange(1), help="[default: the architecture's]")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds, interleaved.")
 @click.option("--steps", type=click.IntRange(1), default=1, show_default=True, help="Steps of either kind in a round.")
@@ -26,6 +27,8 @@ from ali_cli.terminal import note, print_json, print_table
 @json_option
 def command(
     architecture: str,
+    image_size: str | None,
+    channels: int | None,
     batch_size: int | None,
     repeats: int,
     steps: int,
@@ -41,12 +44,16 @@ def command(
     from dataclasses import asdict
 
     from ali_plugin.bench import bench
+    from ali_plugin.config import shapes
     from ali_plugin.support import atomic
     from ali_plugin.support.devices import resolve_device
+    from ali_registry import Architecture, default_registry
 
+    record = default_registry().get(Architecture, architecture)
     result = bench.bench(
         architecture,
         resolve_device(device),
+        data_shape=shapes.shown(record, image_size, channels),
         batch_size=batch_size,
         repeats=repeats,
         steps=steps,
@@ -75,6 +82,6 @@ def command(
         ("share of the matrix-product rate",
          f"{result.fraction_of_matmul:.0%} of {result.matmul_gflops:.0f} GFLOP/s", ""),
     ]  # fmt: skip
-    title = f"{architecture}, batch {result.batch_size}, {result.device}, {result.precision}"
-    print_table(title, ["", "this step", "textbook step"], rows)
+    what = f"{architecture}, {shapes.text(result.data_shape)}, batch {result.batch_size}"
+    print_table(f"{what}, {result.device}, {result.precision}", ["", "this step", "textbook step"], rows)
     note("medians of interleaved rounds; least and greatest in brackets")

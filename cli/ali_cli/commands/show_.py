@@ -7,23 +7,27 @@ from typing import Any
 
 import click
 
-from ali_cli.settings import json_option
+from ali_cli.settings import json_option, size_options
 from ali_cli.terminal import print_json, print_table, say
+from ali_plugin.errors import OptionError
 from ali_registry import Architecture, Entry, default_registry
 from ali_registry.records import Adjustable
 
 
 @click.command(epilog="\b\nExamples:\n  ali show fashion\n  ali show cifar10 --json\n  ali show fashion-mini")
 @click.argument("name")
+@size_options
 @json_option
-def command(name: str, as_json: bool) -> None:
+def command(name: str, image_size: str | None, channels: int | None, as_json: bool) -> None:
     """Show what is registered as NAME; an architecture with its layers, shapes and parameter counts."""
     entries = [entry for entry in default_registry().entries() if entry.record.name == name]
     if not entries:
         raise default_registry().unknown(name)
     architectures = [entry for entry in entries if isinstance(entry.record, Architecture)]
     if architectures:
-        _show_architecture(architectures[0], as_json)
+        _show_architecture(architectures[0], image_size, channels, as_json)
+    elif (image_size, channels) != (None, None):
+        raise OptionError(f"{name!r} is no architecture; leave --image-size and --channels out")
     elif as_json:
         print_json([{**_plain(entry), "options": _options(entry)} for entry in entries])
     else:
@@ -60,22 +64,26 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return {"kind": entry.record.kind, **values, "distribution": entry.origin.distribution}
 
 
-def _show_architecture(entry: Entry, as_json: bool) -> None:
+def _show_architecture(entry: Entry, image_size: str | None, channels: int | None, as_json: bool) -> None:
+    from ali_plugin.config import shapes
     from ali_plugin.config.describe import describe_architecture
 
     record = entry.record
     assert isinstance(record, Architecture)
-    lines = describe_architecture(record.name)
+    shape = shapes.shown(record, image_size, channels)
+    lines = describe_architecture(record.name, data_shape=shape)
     totals: dict[str, int] = {}
     for line in lines:
         totals[line.part] = totals.get(line.part, 0) + line.parameters
     if as_json:
         shown = {**asdict(record), "distribution": entry.origin.distribution}
-        print_json({**shown, "parameters": totals, "layers": [asdict(line) for line in lines]})
+        print_json({**shown, "shown_for": shape, "parameters": totals, "layers": [asdict(line) for line in lines]})
         return
     say(f"{record.name}: {record.summary}")
     say(f"reference: {record.reference}")
-    say(f"data {'x'.join(map(str, record.data_shape))}, latent {record.latent_size}, recipe: {_recipe(record)}")
+    say(f"data {shapes.text(record.data_shape)}, latent {record.latent_size}, recipe: {_recipe(record)}")
+    if shapes.is_open(record):
+        say(f"below for data of {shapes.text(shape)}; --image-size and --channels show it for others")
     for part, total in totals.items():
         rows = [
             (
