@@ -21,6 +21,11 @@ class Opened:
     said: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def refuse(self, dialog: Any) -> None:
+        """Close what a script has popped up."""
+        self.said.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     def go(self, address: str | Path) -> Any:
         """Open a file or an address."""
         self.page.goto(address.resolve().as_uri() if isinstance(address, Path) else address)
@@ -39,7 +44,7 @@ class Browser:
         opened.page.set_default_timeout(30_000)
         opened.page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
         opened.page.on("pageerror", lambda error: opened.said.append(f"error: {error}"))
-        opened.page.on("dialog", lambda dialog: (opened.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        opened.page.on("dialog", opened.refuse)
         opened.page.on("request", lambda request: opened.requests.append(request.url))
         return opened
 

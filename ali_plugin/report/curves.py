@@ -159,6 +159,8 @@ def _drawing(title: str, curves: Sequence[Curve | None], steps: _Axis, values: _
 def _mark(axis: _Axis, tick: float, *, upright: bool) -> Markup:
     """A line across the drawing, or a short one below it, and its number."""
     base = HEIGHT - BOTTOM
+    ends: tuple[float, ...]
+    text: tuple[float, float]
     if upright:
         y = float(axis.place(tick, base, TOP))
         ends, text, anchor = (LEFT, y, WIDTH - RIGHT, y), (LEFT - 6, y + 4), "end"
