@@ -128,7 +128,7 @@ def test_usage_errors_are_2(ali: Ali) -> None:
     assert ali("sample").code == 2
     result = ali("reconstrct")
     assert result.code == 2
-    assert "Did you mean reconstruct?" in result.err
+    assert "Did you mean reconstruct or report?" in result.err
     assert ali("list", "animals").code == 2
 
 

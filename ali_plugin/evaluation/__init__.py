@@ -13,26 +13,61 @@ METRICS = (
         name="reconstruction",
         summary="x -> z -> x through the posterior mean: squared error, PSNR, SSIM; z -> x -> z: squared error",
         build=f"{HERE}.reconstruction:reconstruction",
+        figures={
+            "mse": "squared error per element of reconstructed held-out data; 0 is perfect",
+            "psnr": "the same in decibels; higher is better",
+            "ssim": "likeness of local structure (Wang et al., 2004); 1 is perfect",
+            "latent_mse": "squared error per element of a drawn z, decoded and encoded; guessing 0 gives 1",
+        },
     ),
     Metric(
         name="representation",
         summary="L2-SVM on N labels, linear probe and nearest neighbour, on codes and encoder features",
         build=f"{HERE}.representation:representation",
+        figures={
+            "l2_svm_error": "test error of a linear SVM on so many labels, over sets of them; lower is better",
+            "l2_svm_c": "the SVM's regularisation, chosen on held-out training samples",
+            "nearest_neighbour_accuracy": "right answers of the nearest neighbour, by codes; higher is better",
+            "nearest_neighbour_accuracy_features": "right answers of the nearest neighbour, by features",
+            "probe_accuracy": "right answers of logistic regression on codes; higher is better",
+            "probe_accuracy_features": "right answers of logistic regression on features",
+            "feature_size": "how many features the encoder's last layers and the code make",
+        },
     ),
     Metric(
         name="modes",
         summary="mixture: modes covered, high quality within 3 sigma (2,500 samples), the prior's coverage by q(z)",
         build=f"{HERE}.modes:modes",
+        figures={
+            "modes": "modes of 25 that samples reach; 25 is all",
+            "modes_by_responsibility": "modes that are the likeliest of any of 10,000 samples, as the ALI paper counts",
+            "high_quality": "share of samples within 3 sigma of a mode; 1 is all",
+            "reverse_kl": "how unevenly samples spread over the modes, in nats; 0 is even",
+            "latent_coverage": "share of the prior that codes of data cover; near 1 where they agree",
+            "latent_density": "density of codes where the prior is; near 1 where they agree",
+        },
     ),
     Metric(
         name="frechet",
         summary="Frechet distance, precision, recall, density, coverage, with the extractor's name and floor",
         build=f"{HERE}.frechet:frechet",
+        figures={
+            "distance": "of samples to the training data in an extractor's features; lower is better",
+            "floor": "the distance of as many test samples; no model is expected below it",
+            "precision": "share of samples that lie among real data; higher is better",
+            "recall": "share of real data that lie among samples; higher is better",
+            "density": "how densely real data surround samples; higher is better",
+            "coverage": "share of real data with a sample nearby; higher is better",
+        },
     ),
     Metric(
         name="interpolation",
         summary="smoothness of decoded lines between the codes of held-out samples",
         build=f"{HERE}.interpolation:interpolation",
+        figures={
+            "path_length": "length of decoded lines over the distance of their ends; 1 is a cross-fade",
+            "largest_step": "the largest step over the mean step; 1 is even, 15 is one jump",
+        },
     ),
 )
 

@@ -21,6 +21,8 @@ from ali_plugin.support.strict_json import read_text, short
 from ali_plugin.version import __version__
 
 MESSAGE = "Upload an ALI model"
+REPORT_NAME = "ali-report.html"  # sent where it is asked for; a page, so nobody fetches it with the model
+SENT = (*FILES, REPORT_NAME)
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,16 @@ class Pushed:
     unkept: str = ""
 
 
-def plan(model: Checked, repo_id: str) -> Plan:
-    """List what a push would send, without a connection.
+def plan(model: Checked, repo_id: str, report: str | None = None) -> Plan:
+    """List what a push would send, without a connection; see ``push``.
 
     Raises:
         HubError: ``repo_id`` is no Hub id.
         CardError: the metadata of the present card cannot be read.
     """
     _refuse_revision(repo_id)
-    return Plan(_sizes(model, card.text(model, repo_id)), _left(model))
+    made = _made(card.text(model, repo_id), report)
+    return Plan(_sizes(model, made), _left(model))
 
 
 def _refuse_revision(repo_id: str) -> None:
@@ -71,10 +74,16 @@ def _refuse_revision(repo_id: str) -> None:
         raise HubError(f"{repo_id!r} names a revision; give a branch with --revision")
 
 
-def _sizes(model: Checked, readme: str) -> dict[str, int]:
-    """The files that go, with the card in place of the one in the folder."""
-    sizes = {**model.files, CARD_NAME: len(readme.encode())}
-    return {name: sizes[name] for name in FILES if name in sizes}
+def _made(readme: str, report: str | None) -> dict[str, bytes]:
+    """What is made for the push, in place of what lies in the folder."""
+    made = {CARD_NAME: readme, REPORT_NAME: report}
+    return {name: text.encode() for name, text in made.items() if text is not None}
+
+
+def _sizes(model: Checked, made: Mapping[str, bytes]) -> dict[str, int]:
+    """The files that go."""
+    sizes = {**model.files, **{name: len(content) for name, content in made.items()}}
+    return {name: sizes[name] for name in SENT if name in sizes}
 
 
 def _left(model: Checked) -> tuple[str, ...]:
@@ -97,6 +106,7 @@ def push(
     message: str = MESSAGE,
     token: str | bool | None = None,
     keep_card: bool = True,
+    report: str | None = None,
 ) -> Pushed:
     """Publish the model folder's own files in one commit; no commit if the Hub has them already.
 
@@ -105,6 +115,7 @@ def push(
         revision: a branch, made if need be.
         create_pr: propose the commit as a pull request, to anybody's repository.
         keep_card: write the refreshed card into the folder as well, once it is published.
+        report: an HTML page of the run, published beside the model; without it, that of an earlier push goes.
 
     Raises:
         HubError: the Hub refuses or cannot be reached; nothing of the commit is there.
@@ -117,8 +128,9 @@ def push(
     with talking(repo_id, token, revision):
         info = _ready(api, repo_id, private, revision, create_pr)
         readme = card.text(model, repo_id, theirs=_their_card(repo_id, info, token))
-        sizes = _sizes(model, readme)
-        sources = {name: readme.encode() if name == CARD_NAME else model.path / name for name in sizes}
+        made_here = _made(readme, report)
+        sizes = _sizes(model, made_here)
+        sources = {name: made_here.get(name, model.path / name) for name in sizes}
         made = api.create_commit(
             repo_id,
             _operations(sources, info),
@@ -174,7 +186,7 @@ def _operations(
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
     """Add the folder's files; drop those of an earlier model that this one does not have."""
     there = {file.rfilename for file in info.siblings or ()}
-    stale = [name for name in FILES if name in there and name not in sources]
+    stale = [name for name in SENT if name in there and name not in sources]
     return [
         *(CommitOperationAdd(name, source) for name, source in sources.items()),
         *(CommitOperationDelete(name) for name in stale),

@@ -95,6 +95,22 @@ def fit_image(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uin
         return _fitted(image, data_shape)
 
 
+def read_whole(path: Path, longest: int) -> Image.Image:
+    """One picture file as RGB, as it is or shrunk to at most ``longest`` pixels on a side.
+
+    Raises:
+        DataError: it cannot be read, or is too large.
+    """
+    with _ours(), _quiet(), _opened(path) as file, _image(file) as image:
+        if prod(image.size) > MAX_PIXELS:
+            raise _too_large(image)
+        with IN_FLIGHT.taking(prod(image.size)):
+            image.load()
+            whole = _on_background(_in_8_bits(image), "RGB").copy()
+            whole.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+            return whole
+
+
 def check_shape(data_shape: tuple[int, ...]) -> None:
     """Raise PartMismatch for data that are no pictures with one or three channels."""
     if len(data_shape) != 3 or data_shape[0] not in MODES:

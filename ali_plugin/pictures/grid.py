@@ -18,8 +18,8 @@ MAX_PICTURES = 4096
 PIXELS, EXTENT = 400, 5.0  # of a picture of points: width, and the smallest range it shows
 
 
-def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
-    """Write pictures (N, C, H, W) in [0, 1] as one PNG, row by row.
+def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """Pictures (N, C, H, W) in [0, 1] as one, row by row; small ones are enlarged so that a person sees them.
 
     Args:
         columns: about the square root of N if None.
@@ -33,12 +33,16 @@ def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
     if len(images) > MAX_PICTURES:
         raise OptionError(f"{len(images)} pictures are too many for one PNG (at most {MAX_PICTURES}); "
                           "write a .safetensors file")  # fmt: skip
-    # Small pictures are enlarged so that a person sees them.
     zoom = max(1, 64 // images.shape[-1])
-    grid = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns or ceil(sqrt(len(images))), padding=1)
-    pixels = grid.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
+    whole = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns or ceil(sqrt(len(images))), padding=1)
+    pixels = whole.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+
+
+def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write pictures as one PNG; see ``grid``."""
+    picture = grid(images, columns)
     atomic.write_with(path, lambda temporary: picture.save(temporary, "PNG"))
 
 

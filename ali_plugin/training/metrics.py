@@ -8,14 +8,18 @@ import stat
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from ali_plugin.errors import FolderError
 from ali_plugin.support import atomic
+from ali_plugin.support.limits import MAX_STEPS
+from ali_registry.text import is_clean
 
 METRICS_NAME = "metrics.jsonl"
 LONGEST_LINE = 1 << 20  # bytes
+LONGEST_NAME, MOST_NAMES, LARGEST = 100, 64, 1e30  # of what is read: characters, figures of a line, their size
 WAITING = 10_000  # lines that are kept for a disk that is full
 
 
@@ -53,6 +57,40 @@ class Metrics:
         with atomic.replacing(self.path) as temporary, temporary.open("wb") as out:
             for line in _lines_until(self.path, step):
                 out.write(line)
+
+
+def read(path: Path, most: int) -> list[dict[str, float]]:
+    """The figures of a run's sound lines, in order of their steps, in bounded memory.
+
+    Args:
+        most: lines, at least 2; of more, every second, fourth, ... is kept, and the last one.
+
+    Raises:
+        FolderError: there is no such regular file, or it has no sound line.
+    """
+    kept: list[dict[str, float]] = []
+    stride, last = 1, None
+    for number, line in enumerate(_lines_until(path, MAX_STEPS) if path.is_file() else ()):
+        last = line
+        if number % stride == 0:
+            kept.append(_figures(line))
+            if len(kept) == most:
+                kept, stride = kept[::2], 2 * stride
+    if last is None:
+        raise FolderError(f"{path} has no figures, which a run writes as it trains; name a run that has trained")
+    end = _figures(last)
+    return kept if kept[-1] == end else [*kept, end]
+
+
+def _figures(line: bytes) -> dict[str, float]:
+    """The finite numbers of a line, by names that can be shown."""
+    found = islice(json.loads(line).items(), MOST_NAMES)
+    return {name: float(value) for name, value in found if is_clean(name, LONGEST_NAME) and _is_finite(value)}
+
+
+def _is_finite(value: object) -> bool:
+    """Not by ``math.isfinite``, which an integer of hundreds of digits breaks."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
 
 
 def _append_whole(file: BinaryIO, content: bytes) -> None:

@@ -85,6 +85,10 @@ class TrainingStep:
         if self.average is not None:
             self.average.decay = self.config.ema_decay(share) or 0.0
 
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each player's next move, as figures of a log line."""
+        return {f"rate_{name}": float(optimiser.param_groups[0]["lr"]) for name, optimiser in self.optimisers.items()}
+
     def _kind(self) -> Hashable:
         """What a captured update depends on beside the batch and the contents of tensors."""
         groups = [group for optimiser in self.optimisers.values() for group in optimiser.param_groups]

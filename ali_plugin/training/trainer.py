@@ -181,6 +181,7 @@ class Trainer:
         passed = self._tick()
         figures |= self.reported
         self.reported = {}
+        figures |= self.training_step.rates()
         figures |= {
             "step": self.step,
             "epoch": self.step / self.batches.steps_per_epoch,

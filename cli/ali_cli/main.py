@@ -26,6 +26,7 @@ COMMANDS = {
     "interpolate": "Show paths between pictures through the latent space.",
     "encode": "Write the latents of pictures or of a dataset.",
     "evaluate": "Measure a model.",
+    "report": "Write a page about runs: curves, pictures, figures.",
     "experiment": "Repeat an experiment of the paper.",
     "export": "Write a model folder that is ready to publish.",
     "push": "Publish a model on the Hugging Face Hub.",

@@ -287,10 +287,28 @@ class Optimiser(Adjustable):
     kind = "optimiser"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Metric(Buildable):
-    """``build(context)`` returns a mapping of figures; see ``ali_plugin.evaluation.context.Context``."""
+    """``build(context)`` returns a mapping of figures; see ``ali_plugin.evaluation.context.Context``.
+
+    Attributes:
+        figures: what each means, in a line, by its name or by the words that its name begins with.
+    """
 
     kind = "metric"
+    figures: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        told = isinstance(self.figures, Mapping) and all(
+            isinstance(text, str) and "\n" not in text for pair in self.figures.items() for text in pair
+        )
+        self._refuse(not told, "figures", "a mapping of names to lines of text")
+
+    def meaning(self, figure: str) -> str:
+        """What a figure means, "" where the metric does not say."""
+        known = [name for name in self.figures if figure == name or figure.startswith((f"{name}_", f"{name} "))]
+        return self.figures[max(known, key=len)] if known else ""
 
 
 class Callback(Buildable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -13,6 +14,7 @@ from ali_cli.terminal import note, print_json, print_table, say
 
 @click.command(epilog="\b\nExamples:\n  ali push runs/fashion me/ali-fashion --dry-run\n"
                       "  ali push runs/fashion me/ali-fashion --private\n"
+                      "  ali push runs/fashion me/ali-fashion --report\n"
                       "  ali push runs/fashion me/ali-fashion --format diffusers\n"
                       "  ali push runs/fashion somebody/ali-fashion --create-pr")  # fmt: skip
 @click.argument("model", type=MODEL)
@@ -26,6 +28,7 @@ from ali_cli.terminal import note, print_json, print_table, say
     type=click.Choice(["ali", "diffusers"]),
     help="Layout on the Hub: one file of weights, or the folder of a diffusers pipeline. [default: as it is]",
 )
+@click.option("--report", "with_report", is_flag=True, help="Send the page of `ali report`, too.")
 @click.option("--message", default="Upload an ALI model", show_default=True, help="Of the commit.")
 @click.option("--dry-run", is_flag=True, help="List the files and sizes; send and write nothing.")
 @json_option
@@ -36,6 +39,7 @@ def command(
     revision: str | None,
     create_pr: bool,
     layout: str | None,
+    with_report: bool,
     message: str,
     dry_run: bool,
     as_json: bool,
@@ -45,17 +49,16 @@ def command(
     Only the model's own files go; checkpoints, logs and whatever else lies there are named and stay. Log in
     beforehand with `hf auth login`, or set HF_TOKEN to a token with the right to write.
     """
-    from pathlib import Path
-
     from ali_plugin.folder.checked import check
     from ali_plugin.hub.download import locate
     from ali_plugin.hub.publish import plan, push
     from ali_plugin.tasks.layouts import in_layout
 
     source = locate(model)
+    page = _report(source) if with_report else None
     with in_layout(source, layout) as folder:
         if dry_run:
-            planned = plan(check(folder), repo)
+            planned = plan(check(folder), repo, page)
         else:
             pushed = push(
                 check(folder),
@@ -64,6 +67,7 @@ def command(
                 revision=revision,
                 create_pr=create_pr,
                 message=message,
+                report=page,
                 keep_card=folder is source and Path(model).is_dir(),  # neither a copy nor a folder of the cache
             )
     if dry_run:
@@ -84,6 +88,15 @@ def command(
         print_json(asdict(pushed))
     else:
         say(pushed.url)
+
+
+def _report(run: Path) -> str:
+    from ali_plugin.report.page import report
+
+    page, notes = report([run])
+    for line in notes:
+        note(line)
+    return page
 
 
 def _name_left(names: tuple[str, ...]) -> None:
