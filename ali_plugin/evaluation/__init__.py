@@ -1,10 +1,11 @@
-"""The built-in metrics. A metric's ``build(context)`` returns a mapping of figures."""
+"""The built-in metrics and anomaly scores. A metric's ``build(context)`` returns a mapping of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ali_registry import Metric, hookimpl
+from ali_plugin.evaluation.scorers import SCORERS
+from ali_registry import Metric, Scorer, hookimpl
 
 HERE = "ali_plugin.evaluation"
 
@@ -34,6 +35,11 @@ METRICS = (
         summary="smoothness of decoded lines between the codes of held-out samples",
         build=f"{HERE}.interpolation:interpolation",
     ),
+    Metric(
+        name="anomaly",
+        summary="AUROC and average precision of strange samples against ordinary ones, by a scorer",
+        build=f"{HERE}.anomaly:anomaly",
+    ),
 )
 
 
@@ -41,3 +47,9 @@ METRICS = (
 def register_metrics(register: Callable[[Metric], None]) -> None:
     for metric in METRICS:
         register(metric)
+
+
+@hookimpl
+def register_scorers(register: Callable[[Scorer], None]) -> None:
+    for scorer in SCORERS:
+        register(scorer)
