@@ -119,7 +119,8 @@ class Scoring:
         if not isinstance(self.score, Located):
             raise OptionError(f"{self.who} does not say where a picture is strange")
         with self._working():
-            maps = torch.cat([self.score.where(self.model, *part) for part in _parts(x, condition)])
+            found = [self.score.where(self.model, *part) for part in _parts(x, condition)]
+        maps = torch.cat(found) if found else x.new_zeros(0, *x.shape[2:])
         if maps.shape != (len(x), *x.shape[2:]):
             raise InvalidRecord(f"{self.who} gave maps of shape {tuple(maps.shape)} for pictures {tuple(x.shape)}")
         return maps.float()

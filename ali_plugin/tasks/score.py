@@ -71,6 +71,7 @@ class Scored:
         limit: the score beyond which a sample counts as strange, None where nobody asked.
     """
 
+    model: ALI
     scoring: Scoring
     inputs: Inputs
     scores: Tensor
@@ -108,10 +109,13 @@ def score(
     limit = None
     if threshold is not None:
         limit = torch.quantile(ordinary("validation").scores(scoring), threshold).item()
-    x, condition = inputs.x, inputs.condition
-    where = {"device": model.device, "dtype": model.dtype}
-    scores = scoring(x.to(**where), None if condition is None else condition.to(**where)).cpu()
-    return Scored(scoring, inputs, scores, limit)
+    return Scored(model, scoring, inputs, scoring(*_placed(model, inputs)).cpu(), limit)
+
+
+def _placed(model: ALI, inputs: Inputs, rows: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor | None]:
+    """Samples and conditions as the model takes them."""
+    condition = None if inputs.condition is None else inputs.condition[rows].to(model.device, model.dtype)
+    return inputs.x[rows].to(model.device, model.dtype), condition
 
 
 def write(scored: Scored, out: Path) -> None:
@@ -157,14 +161,10 @@ def _groups(scored: Scored) -> list[Group]:
     order = scored.scores.argsort(descending=True)
     half = min(SHOWN, -(-len(order) // 2))
     rows = {"strangest": order[:half], "most ordinary": order[half:].flip(0)[:half]}
-    x, condition = scored.inputs.x, scored.inputs.condition
-    maps: dict[str, Tensor] = {}
+    x, maps = scored.inputs.x, dict[str, Tensor]()
     if scored.scoring.is_located:
-        model = scored.scoring.model
-        where = {"device": model.device, "dtype": model.dtype}
         for title, chosen in rows.items():
-            given = None if condition is None else condition[chosen].to(**where)
-            maps[title] = scored.scoring.where(x[chosen].to(**where), given).cpu()
+            maps[title] = scored.scoring.where(*_placed(scored.model, scored.inputs, chosen)).cpu()
         most = max((found.max().item() for found in maps.values() if found.numel()), default=0.0)
         maps = {title: found / (most or 1.0) for title, found in maps.items()}
     return [

@@ -43,4 +43,5 @@ class Combined:
 
     def __call__(self, model: ALI, x: Tensor, condition: Tensor | None) -> Tensor:
         scores = torch.stack([member(x, condition).to(self.middle.device) for member in self.members], 1)
-        return ((scores - self.middle) / self.spread).mean(1)
+        standardised: Tensor = (scores - self.middle) / self.spread  # (B, members)
+        return standardised.mean(1)
