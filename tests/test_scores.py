@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import tiny
 from ali_plugin import ALI, Scorer, hookimpl
-from ali_plugin.config.model_config import ModelConfig, PartConfig
+from ali_plugin.config.model_config import PARTS, ModelConfig, PartConfig
 from ali_plugin.datasets.fashion_mini import fashion_mini
 from ali_plugin.errors import ALIError
 from ali_plugin.evaluation.context import Context
@@ -53,9 +53,9 @@ class Keep(nn.Module):
 
 def kept() -> ALI:
     """A model whose reconstruction of (1, 2, 2) pictures loses the second row."""
-    parts = ("encoder", "decoder", "discriminator")
-    config = ModelConfig(*map(PartConfig, parts), latent_size=CODE, data_shape=(1, 2, 2))
-    return ALI(config, **{kind: Keep(kind) for kind in parts}).eval()
+    part = PartConfig("keep")
+    config = ModelConfig(part, part, part, latent_size=CODE, data_shape=(1, 2, 2))
+    return ALI(config, **{kind: Keep(kind) for kind in PARTS}).eval()
 
 
 X = torch.tensor([[0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]).reshape(3, 1, 2, 2)

@@ -32,7 +32,7 @@ class Prior:
     """A(x) = |mu|, the Mahalanobis distance from the prior N(0, I)."""
 
     def __call__(self, model: ALI, x: Tensor, condition: Tensor | None) -> Tensor:
-        return torch.linalg.vector_norm(model.encode(x, condition).mean.float(), dim=1)
+        return model.encode(x, condition).mean.float().square().sum(1).sqrt()
 
 
 class Code:
@@ -90,7 +90,8 @@ class Compared:
         if self.against == "knn":
             return nearest_distances(found, self.points, self.k).mean(1)
         centred = (found.double() - self.mean).T  # (D, B)
-        return torch.linalg.vector_norm(torch.linalg.solve_triangular(self.root, centred, upper=False), dim=0)
+        white: Tensor = torch.linalg.solve_triangular(self.root, centred, upper=False)
+        return white.square().sum(0).sqrt()
 
 
 def _gaussian(points: Tensor) -> tuple[Tensor, Tensor]:
