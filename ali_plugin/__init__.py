@@ -23,6 +23,7 @@ from ali_registry import (
     Objective,
     Optimiser,
     Option,
+    Scorer,
     TrainingDefaults,
     hookimpl,
 )
@@ -39,8 +40,8 @@ _LAZY = {
 
 __all__ = [
     "ALI", "ALIError", "Architecture", "Callback", "Command", "Dataset", "Decoder", "DiagonalGaussian",
-    "Discriminator", "Encoder", "Metric", "Objective", "Optimiser", "Option", "Posterior", "TrainingDefaults",
-    "__version__", "hookimpl",
+    "Discriminator", "Encoder", "Metric", "Objective", "Optimiser", "Option", "Posterior", "Scorer",
+    "TrainingDefaults", "__version__", "hookimpl",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ali_plugin.folder import model_folder
 from ali_plugin.hub import download as hub
 from ali_plugin.nets import state
 from ali_plugin.nets.distribution import Posterior, as_posterior, noise_like
+from ali_plugin.scoring import DEFAULT, Scoring, Training
 from ali_plugin.support.devices import float32_by_default
 from ali_plugin.support.memory import needed
 from ali_registry import Registry, default_registry
@@ -238,6 +239,32 @@ class ALI(nn.Module):
         if self.config.classes < 2:
             raise OptionError("this model's discriminator does not tell classes apart")
         return self.class_logits(x, self.encode(x, condition).mean, condition).argmax(1)
+
+    def score(
+        self,
+        x: Tensor,
+        scorer: str = DEFAULT,
+        condition: Tensor | None = None,
+        *,
+        training: Training | Tensor | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """How strange each of x (B, *data_shape) is: (B,), higher is stranger.
+
+        Args:
+            scorer: as ``ali list scorer`` shows it; options: its own, as ``ali show`` does.
+            training: of a scorer that compares with training data: x (N, *data_shape), or batches of x and condition.
+                ``ali_plugin.scoring.Scoring`` looks at them once for many calls.
+
+        Raises:
+            UnknownName: nothing registers the scorer.
+            OptionError: it has no such option, or compares with training data and is given none.
+            DataError: x has numbers that are NaN or infinite.
+        """
+        scoring = Scoring(self, scorer, options, self.registry)
+        if training is not None:
+            scoring.fit(training)
+        return scoring(x, condition)
 
     @torch.no_grad()
     @needed("the reconstructions")

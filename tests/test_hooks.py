@@ -101,6 +101,15 @@ def test_register_metrics(in_default_registry: None, registry: Registry, tmp_pat
     assert 0.2 < figures["brightness"]["mean"] < 0.4
 
 
+def test_register_scorers(in_default_registry: None, registry: Registry, tmp_path: Path) -> None:
+    model = ALI.from_architecture("tiny", registry=registry).eval()
+    x = torch.rand(3, *tiny.SHAPE)
+    assert torch.equal(model.score(x, "glare", times=2.0), 2 * x.flatten(1).amax(1))
+    model.save_pretrained(tmp_path / "model")
+    asked = ("score", tmp_path / "model", "--scorer", "glare", "--set", "scorer.times=3", "--out", tmp_path / "s.csv")
+    assert json.loads(ali(*asked, "--json").stdout)["samples"] == 12
+
+
 def test_register_callbacks(in_default_registry: None, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ["--steps", 4, "--log-every", 2, "--out", run, "-q"]
@@ -138,4 +147,4 @@ def test_removed_again() -> None:
 def test_every_hook_has_a_test() -> None:
     tests = {name for name, value in globals().items() if inspect.isfunction(value)}
     assert [hook for hook in HOOKS if f"test_{hook}" not in tests] == []
-    assert len(HOOKS) == 10
+    assert len(HOOKS) == 11

@@ -25,6 +25,7 @@ from ali_plugin import (
     Metric,
     Objective,
     Optimiser,
+    Scorer,
     TrainingDefaults,
     hookimpl,
 )
@@ -99,6 +100,16 @@ def plain(parameters: Iterable[nn.Parameter], *, lr: float, factor: float, **_: 
     return SGD(parameters, lr * factor)
 
 
+class Glare:
+    """How bright the brightest element is, so many times."""
+
+    def __init__(self, times: float) -> None:
+        self.times = times
+
+    def __call__(self, model: object, x: Tensor, condition: Tensor | None) -> Tensor:
+        return self.times * x.flatten(1).amax(1)
+
+
 class Diary(Watcher):
     """Writes down what it sees, into the run's folder."""
 
@@ -157,6 +168,11 @@ def register_objectives(register: Function[[Objective], None]) -> None:
 @hookimpl
 def register_optimisers(register: Function[[Optimiser], None]) -> None:
     register(Optimiser(name="plain", build=plain, options={"factor": 1.0}))
+
+
+@hookimpl
+def register_scorers(register: Function[[Scorer], None]) -> None:
+    register(Scorer(name="glare", build=Glare, options={"times": 1.0}))
 
 
 @hookimpl

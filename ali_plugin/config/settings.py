@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ali_plugin.config.schedule import Schedule
@@ -18,6 +18,9 @@ from ali_registry import Option
 from ali_registry.records import Adjustable
 
 ROOMS = ("objective", "encoder", "decoder", "discriminator", "optimiser")
+SCORER = ("scorer",)
+"""The room of the commands that score."""
+EXAMPLES = {"objective": "objective.gamma=0.5", "scorer": "scorer.k=5"}
 TRUTH = {"true": True, "false": False}
 Settings = dict[str, dict[str, Any]]
 
@@ -26,8 +29,11 @@ class Typed(str):
     """A value as it was typed on a command line: its type is that of the option."""
 
 
-def parse(words: Iterable[str]) -> Settings:
+def parse(words: Iterable[str], rooms: Sequence[str] = ROOMS) -> Settings:
     """Words of the form ROOM.NAME=VALUE; the last one of a name counts.
+
+    Args:
+        rooms: those that there are.
 
     Raises:
         OptionError: a word of another form, or of a room that does not exist.
@@ -36,8 +42,8 @@ def parse(words: Iterable[str]) -> Settings:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise OptionError(f"--set takes ROOM.NAME=VALUE, such as objective.gamma=0.5, not {short(repr(word))}")
-        _put(settings, name.strip(), Typed(value.strip()))
+            raise OptionError(f"--set takes ROOM.NAME=VALUE, such as {EXAMPLES[rooms[0]]}, not {short(repr(word))}")
+        _put(settings, name.strip(), Typed(value.strip()), rooms)
     return settings
 
 
@@ -55,13 +61,13 @@ def nested(raw: Any) -> Settings:
     return settings
 
 
-def _put(settings: Settings, name: str, value: Any) -> None:
+def _put(settings: Settings, name: str, value: Any, rooms: Sequence[str] = ROOMS) -> None:
     room, dot, option = name.partition(".")
-    if not dot or room not in ROOMS or not option:
-        close = difflib.get_close_matches(room, ROOMS, n=1)
+    if not dot or room not in rooms or not option:
+        close = difflib.get_close_matches(room, rooms, n=1)
         meant = f"{close[0]}.{option or 'NAME'}" if close else ""
         offer = f"; did you mean {short(repr(meant))}?" if close else ""
-        raise OptionError(f"there is no setting {short(repr(name))}, they are called {', '.join(ROOMS)}.NAME{offer}")
+        raise OptionError(f"there is no setting {short(repr(name))}, they are called {', '.join(rooms)}.NAME{offer}")
     settings.setdefault(room, {})[option] = value
 
 

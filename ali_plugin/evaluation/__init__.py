@@ -1,10 +1,11 @@
-"""The built-in metrics. A metric's ``build(context)`` returns a mapping of figures."""
+"""The built-in metrics and anomaly scores. A metric's ``build(context)`` returns a mapping of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ali_registry import Metric, hookimpl
+from ali_plugin.evaluation.scorers import SCORERS
+from ali_registry import Metric, Scorer, hookimpl
 
 HERE = "ali_plugin.evaluation"
 
@@ -69,6 +70,11 @@ METRICS = (
             "largest_step": "the largest step over the mean step; 1 is even, 15 is one jump",
         },
     ),
+    Metric(
+        name="anomaly",
+        summary="AUROC and average precision of strange samples against ordinary ones, by a scorer",
+        build=f"{HERE}.anomaly:anomaly",
+    ),
 )
 
 
@@ -76,3 +82,9 @@ METRICS = (
 def register_metrics(register: Callable[[Metric], None]) -> None:
     for metric in METRICS:
         register(metric)
+
+
+@hookimpl
+def register_scorers(register: Callable[[Scorer], None]) -> None:
+    for scorer in SCORERS:
+        register(scorer)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import DataSplit, Rows, Split
 from ali_plugin.errors import DataError, OptionError
 from ali_plugin.model import ALI
+from ali_plugin.scoring import DEFAULT
 from ali_plugin.support.devices import seeded
 from ali_plugin.support.limits import MAX_STEPS
 from ali_registry import Registry
@@ -32,6 +34,9 @@ class Context:
         labels, label_sets: numbers of labelled samples of the L2-SVM, and how many random sets of each.
         samples: drawn for the Frechet distance, at most.
         extractor: of its features, as ``ali_plugin.evaluation.extractors.load_extractor`` reads it.
+        scorer: of the anomalies, with its options.
+        strange: the anomalies: names of classes of the dataset, or folders of pictures.
+        normal: names of the classes that are none; the others are.
         notes: what a person should know; metrics add to it.
     """
 
@@ -44,6 +49,10 @@ class Context:
     label_sets: int = 10
     samples: int = 10_000
     extractor: str = "auto"
+    scorer: str = DEFAULT
+    scorer_options: Mapping[str, Any] = field(default_factory=dict)
+    strange: tuple[str, ...] = ()
+    normal: tuple[str, ...] = ()
     registry: Registry | None = None
     notes: list[str] = field(default_factory=list)
     _splits: dict[Split, DataSplit] = field(default_factory=dict)

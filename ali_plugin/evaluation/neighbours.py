@@ -12,6 +12,7 @@ from torch import Tensor
 from ali_plugin.support.progress import track
 
 ROWS = 2000  # of both sides in memory at once
+ROUNDING = 1e-5  # of a point's norm: what computing it a second time may change
 Rows = Tensor | NDArray[np.float32]
 
 
@@ -26,6 +27,26 @@ def nearest_neighbours(queries: Rows, points: Rows) -> Tensor:
             closer = distance < best
             best[closer], index[closer] = distance[closer], nearest[closer] + start * ROWS
         found.append(index)
+    return torch.cat(found)
+
+
+def nearest_distances(queries: Tensor, points: Tensor, k: int) -> Tensor:
+    """Euclidean distances (Q, k) of queries (Q, D) to the nearest k of more than k points (P, D), nearest first.
+
+    A query that is one of the points has the k others: of points no further than rounding, one is passed over.
+    """
+    found = []
+    for query in _parts(queries):
+        nearest, index = torch.full((len(query), 0), torch.inf), torch.zeros(len(query), 0, dtype=torch.long)
+        for start, part in enumerate(_parts(points)):
+            distance, where = torch.cdist(query, part).topk(min(k + 1, len(part)), dim=1, largest=False)
+            nearest, index = torch.cat([nearest, distance], 1), torch.cat([index, where + start * ROWS], 1)
+            nearest, kept = nearest.topk(min(k + 1, nearest.shape[1]), dim=1, largest=False)
+            index = index.gather(1, kept)
+        exact = torch.stack([(query - points[column]).norm(dim=1) for column in index.T], 1)  # (Q, k + 1)
+        exact = exact.sort(1).values
+        itself = exact[:, :1] <= ROUNDING * query.norm(dim=1, keepdim=True)
+        found.append(torch.where(itself, exact[:, 1:], exact[:, :-1]))
     return torch.cat(found)
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "reconstruct": "Show originals and their reconstructions side by side.",
     "interpolate": "Show paths between pictures through the latent space.",
     "encode": "Write the latents of pictures or of a dataset.",
+    "score": "Say how strange pictures are to a model.",
     "evaluate": "Measure a model.",
     "report": "Write a page about runs: curves, pictures, figures.",
     "experiment": "Repeat an experiment of the paper.",

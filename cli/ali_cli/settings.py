@@ -93,6 +93,19 @@ def data_options(function: F) -> F:
     return click.option("--dataset", help="Take data from this dataset instead of the model's own.")(function)
 
 
+def scorer_options(function: F) -> F:
+    """--scorer, and --set scorer.NAME=VALUE as ``chosen``, for commands that score."""
+    function = click.option(
+        "--set",
+        "chosen",
+        multiple=True,
+        metavar="scorer.NAME=VALUE",
+        help="An option of the scorer; may be repeated. `ali show` lists them.",
+    )(function)
+    shown = "As `ali list scorer` shows them."
+    return click.option("--scorer", default="reconstruction", show_default=True, help=shown)(function)
+
+
 def condition_option(function: F) -> F:
     """--condition, for commands that take named pictures."""
     return click.option("--condition", help="What named pictures are, for a conditional model: bag, or Smiling,Young.")(

@@ -37,6 +37,7 @@ from ali_registry.records import (
     Optimiser,
     Part,
     Record,
+    Scorer,
     TrainingDefaults,
 )
 
@@ -66,6 +67,7 @@ __all__ = [
     "PluginStatus",
     "Record",
     "Registry",
+    "Scorer",
     "TrainingDefaults",
     "UnavailableName",
     "UnknownName",

@@ -17,6 +17,7 @@ from ali_registry.records import (
     Metric,
     Objective,
     Optimiser,
+    Scorer,
 )
 
 PROJECT = "ali_plugin"
@@ -57,6 +58,11 @@ def register_objectives(register: Callable[[Objective], None]) -> None:
 @hookspec
 def register_optimisers(register: Callable[[Optimiser], None]) -> None:
     """Register optimisers for ``ali train --optimiser NAME`` and for the players of games."""
+
+
+@hookspec
+def register_scorers(register: Callable[[Scorer], None]) -> None:
+    """Register anomaly scores for ``ali score --scorer NAME`` and the metric ``anomaly``."""
 
 
 @hookspec

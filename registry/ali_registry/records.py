@@ -287,6 +287,15 @@ class Optimiser(Adjustable):
     kind = "optimiser"
 
 
+class Scorer(Adjustable):
+    """``build(**options)`` returns a function (model, x, condition) -> (B,), higher is stranger.
+
+    Such a function may have more to it; see ``ali_plugin.scoring``.
+    """
+
+    kind = "scorer"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric(Buildable):
     """``build(context)`` returns a mapping of figures; see ``ali_plugin.evaluation.context.Context``.
@@ -326,8 +335,8 @@ class Command(Buildable):
 KINDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
-        Encoder, Decoder, Discriminator, Architecture, Dataset, Objective, Optimiser, Metric, Callback,
-        Command,
+        Encoder, Decoder, Discriminator, Architecture, Dataset, Objective, Optimiser, Scorer, Metric,
+        Callback, Command,
     )
 }  # fmt: skip
 
