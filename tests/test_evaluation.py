@@ -15,6 +15,7 @@ from ali_plugin import ALI
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.mixture import MEANS, STDDEV
 from ali_plugin.datasets.split import balanced_subset
+from ali_plugin.evaluation.baselines import baselines
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
 from ali_plugin.evaluation.extractors import load_extractor
@@ -96,6 +97,39 @@ def test_features_are_the_last_layers_and_the_mean() -> None:
     np.testing.assert_allclose(train[:, moving].std(0), 1, atol=1e-3)
 
 
+def test_baselines_are_the_data_and_their_principal_components() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    measured = context()
+    found = baselines(measured)
+    train, test = measured.split("train"), measured.split("test")
+    x, y = (split.data.reshape(len(split), -1).astype(np.float64) / 255 for split in (train, test))
+    assert found["raw"]["nearest_neighbour_accuracy"] == pytest.approx(
+        KNeighborsClassifier(1, algorithm="brute").fit(x, train.labels).score(y, test.labels), abs=0.003
+    )
+    mean = x.mean(0)
+    basis = np.linalg.eigh(np.cov(x.T))[1][:, -16:].T
+    codes, test_codes = (x - mean) @ basis.T, (y - mean) @ basis.T
+    assert found["pca"]["mse"] == pytest.approx(np.square(test_codes @ basis + mean - y).mean(), rel=1e-3)
+    assert found["pca"]["nearest_neighbour_accuracy"] == pytest.approx(
+        KNeighborsClassifier(1, algorithm="brute").fit(codes, train.labels).score(test_codes, test.labels), abs=0.005
+    )
+    scale = codes.std(0)
+    probe = LogisticRegression(max_iter=1000).fit(codes / scale, train.labels)
+    assert found["pca"]["probe_accuracy"] == pytest.approx(probe.score(test_codes / scale, test.labels), abs=0.01)
+    assert found == baselines(measured), "they change nothing that they are made of"
+
+
+def test_there_are_no_more_components_than_numbers_in_a_sample() -> None:
+    torch.manual_seed(0)
+    wide = Context(ALI.from_architecture("fashion", latent_size=800).eval(), "fashion-mini")
+    found = baselines(wide)
+    assert found["pca"]["mse"] == pytest.approx(0, abs=1e-6)
+    raw = found["raw"]["nearest_neighbour_accuracy"]
+    assert found["pca"]["nearest_neighbour_accuracy"] == pytest.approx(raw, abs=0.003)
+
+
 def test_l2_svm_is_scikit_learns() -> None:
     from sklearn.svm import LinearSVC
 
@@ -159,6 +193,9 @@ def test_evaluate_command(trained: Path, ali: Ali) -> None:
     assert found["feature_size"] == 1040
     assert found["nearest_neighbour_accuracy"] > 0.1
     assert found["probe_accuracy_features"] > 0.3
+    assert found["nearest_neighbour_accuracy_raw"] > found["nearest_neighbour_accuracy"]
+    assert found["probe_accuracy_raw"] > 0.75
+    assert 0.015 < found["mse_pca"] < 0.025
 
 
 def test_frechet_command(trained: Path, ali: Ali) -> None:
@@ -166,7 +203,11 @@ def test_frechet_command(trained: Path, ali: Ali) -> None:
     first = ali(*command)
     assert "fashion-mini-classifier-" in first.out
     found = json.loads(ali(*command, "--json").out)["metrics"]["frechet"]
-    assert found == json.loads(ali(*command, "--json").out)["metrics"]["frechet"]
+    worth = ("--metric", "reconstruction", "--metric", "representation", "--label-sets", 1, "--json")
+    together = json.loads(ali(*command, *worth).out)["metrics"]
+    assert found == together["frechet"]
+    assert together["reconstruction"].keys() >= {"mse", "latent_mse"}
+    assert together["representation"].keys() >= {"nearest_neighbour_accuracy", "nearest_neighbour_accuracy_pca"}
     figures = {name.split(" (")[0]: value for name, value in found.items()}
     assert 0 < figures["floor"] < figures["distance"]
     asked = Context(ALI.from_pretrained(trained), "fashion-mini", samples=200, extractor="classifier")

@@ -89,8 +89,8 @@ def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypa
     models = [path for path in (out / "runs").iterdir() if path.is_dir()]
     assert models
     assert len(ALI.from_pretrained(models[0]).config.data_shape) in (1, 3)
-    if name == "mixture":
-        check_study(printed)
+    if name in CHECKS:
+        CHECKS[name](printed)
 
 
 def check_study(printed: dict[str, Any]) -> None:
@@ -104,6 +104,19 @@ def check_study(printed: dict[str, Any]) -> None:
     means = printed["rows"][4]["figures"]
     assert means["modes_by_responsibility"] == sum(run["modes_by_responsibility"] for run in runs) / 2
     assert "Trained for 4 of the published 200,000 steps" in printed["notes"][1]
+
+
+def check_baselines(printed: dict[str, Any]) -> None:
+    """A code stands beside what needs no model, which is none of a model's own figures."""
+    *models, raw, pca = printed["rows"]
+    assert (models[-1]["name"], raw["name"], pca["name"]) == ("no training", "raw pixels", "PCA, 16 numbers")
+    assert raw["figures"].keys() == {"nearest_neighbour_accuracy", "probe_accuracy"}
+    assert pca["figures"].keys() == {"nearest_neighbour_accuracy", "probe_accuracy", "mse"}
+    assert raw["figures"]["nearest_neighbour_accuracy"] > 0.75
+    assert not [name for row in models for name in row["figures"] if name.endswith(("_raw", "_pca"))]
+
+
+CHECKS = {"mixture": check_study, "representation": check_baselines}
 
 
 def test_the_same_seed_gives_the_same_results(tmp_path: Path, ali: Ali) -> None:

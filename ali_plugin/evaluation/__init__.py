@@ -23,7 +23,7 @@ METRICS = (
     ),
     Metric(
         name="representation",
-        summary="L2-SVM on N labels, linear probe and nearest neighbour, on codes and encoder features",
+        summary="classes: L2-SVM, linear probe and nearest neighbour on codes and encoder features, raw data and PCA",
         build=f"{HERE}.representation:representation",
         figures={
             "l2_svm_error": "test error of a linear SVM on so many labels, over sets of them; lower is better",

@@ -101,11 +101,16 @@ def _compact(rows: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return triangle.T, basis
 
 
+def fitting_rows(train: Array, seed: int) -> NDArray[np.int64]:
+    """Indices of as many rows (N, D) as fit into memory, all or drawn by the seed, in order."""
+    most = max(PROBE_NUMBERS // train.shape[1], 1)
+    return np.sort(np.random.default_rng([seed, 1]).permutation(len(train))[:most])
+
+
 def probe(train: Array, labels: Labels, test: Array, test_labels: Labels, seed: int) -> float:
     """Accuracy of logistic regression on standardised features (N, D), trained on as many as fit into memory."""
     linear_model = need("sklearn.linear_model", "the linear probe")
-    fitting = max(PROBE_NUMBERS // train.shape[1], 1)
-    rows = np.sort(np.random.default_rng([seed, 1]).permutation(len(train))[:fitting])
+    rows = fitting_rows(train, seed)
     fitted = linear_model.LogisticRegression(max_iter=PROBE_ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of reaching max_iter

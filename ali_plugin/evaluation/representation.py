@@ -1,23 +1,35 @@
-"""What codes and encoder features know about the labels."""
+"""What codes and encoder features know about the labels, beside what the data themselves say."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ali_plugin.errors import DataError, OptionError
+from ali_plugin.evaluation.baselines import baselines
+from ali_plugin.evaluation.classes import accuracies
 from ali_plugin.evaluation.context import Context
-from ali_plugin.evaluation.features import Array, encoder_features, standardise
-from ali_plugin.evaluation.linear import L2SVM, Labels, probe
-from ali_plugin.evaluation.neighbours import nearest_neighbours
+from ali_plugin.evaluation.features import encoder_features, standardise
+from ali_plugin.evaluation.linear import L2SVM
 from ali_plugin.support.extras import need
 
 
 def representation(context: Context) -> dict[str, float]:
+    """``of_encoder``, and the figures of ``baselines`` with ``_raw`` and ``_pca`` at the end of their names.
+
+    Raises:
+        ALIError: see there.
+    """
+    found = of_encoder(context)
+    for name, figures in baselines(context).items():
+        found |= {f"{figure}_{name}": value for figure, value in figures.items()}
+    return found
+
+
+def of_encoder(context: Context) -> dict[str, float]:
     """Figures on test samples, from training samples; codes are posterior means, features see ``features.py``.
 
-    ``nearest_neighbour_accuracy`` is that of codes (Donahue et al., 2017, section 4.2); ``l2_svm_error_N`` and its
-    deviation over random sets of N labels follow the paper (section 4.2); the probes see all training labels.
+    ``l2_svm_error_N`` and its deviation over random sets of N labels follow the paper (section 4.2); for the rest see
+    ``accuracies``, once of codes and once of ``features``.
 
     Raises:
         DataError: the dataset has no class labels.
@@ -37,19 +49,7 @@ def representation(context: Context) -> dict[str, float]:
     figures: dict[str, float] = {}
     for count in context.labels:
         figures |= L2SVM(train, labels, count, context.seed).figures(context.label_sets, test, test_labels)
-    figures |= {
-        "nearest_neighbour_accuracy": _nearest(codes, labels, test_codes, test_labels),
-        "nearest_neighbour_accuracy_features": _nearest(train, labels, test, test_labels),
-    }
-    standardise(codes, test_codes)
-    return {
-        **figures,
-        "probe_accuracy": probe(codes, labels, test_codes, test_labels, context.seed),
-        "probe_accuracy_features": probe(train, labels, test, test_labels, context.seed),
-        "feature_size": float(train.shape[1]),
-    }
-
-
-def _nearest(train: Array, labels: Labels, test: Array, test_labels: Labels) -> float:
-    right = labels[nearest_neighbours(test, train).numpy()] == test_labels
-    return torch.from_numpy(right).float().mean().item()
+    figures |= accuracies(codes, labels, test_codes, test_labels, context.seed)
+    of_features = accuracies(train, labels, test, test_labels, context.seed)
+    figures |= {f"{name}_features": value for name, value in of_features.items()}
+    return {**figures, "feature_size": float(train.shape[1])}

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ali_plugin.evaluation.baselines import baselines
 from ali_plugin.evaluation.context import Context
-from ali_plugin.experiments.record import Options
+from ali_plugin.experiments.record import Options, Row
 from ali_plugin.model import ALI
 from ali_plugin.pictures.grid import side_by_side
 from ali_plugin.support.devices import seeded
@@ -30,6 +31,13 @@ def context_of(model: ALI, options: Options) -> Context:
     """For the metrics of a model."""
     assert options.dataset is not None
     return Context(model, options.dataset, options.data_dir, options.seed, registry=options.registry)
+
+
+def baseline_rows(context: Context) -> list[Row]:
+    """What needs no model, for the table of a study that shows codes: ``context`` is of any of its models."""
+    found = baselines(context)
+    size = context.model.config.latent_size
+    return [Row("raw pixels", found["raw"]), Row(f"PCA, {size} numbers", found["pca"])]
 
 
 def encoder_variant(options: Options, posterior: str) -> str | None:

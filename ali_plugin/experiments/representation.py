@@ -6,9 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from ali_plugin.evaluation.evaluate import evaluate
+from ali_plugin.evaluation.representation import of_encoder
 from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids
-from ali_plugin.experiments.images import context_of, encoder_variant, reconstruction_grid, sample_grid, with_defaults
+from ali_plugin.experiments.images import (
+    baseline_rows,
+    context_of,
+    encoder_variant,
+    reconstruction_grid,
+    sample_grid,
+    with_defaults,
+)
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
 from ali_plugin.experiments.training import Length, Trained, settings_of, train
 from ali_plugin.model import ALI
@@ -18,7 +26,8 @@ LABELS, LABEL_SETS = (100, 1000), 100
 
 
 def representation(options: Options) -> Result:
-    """Train the models with the same nets for the same time or steps, measure them, and an untrained one.
+    """Train the models with the same nets for the same time or steps, measure them, and an untrained one, and what
+    needs no model.
 
     Raises:
         ALIError: the dataset has no classes, or an option does not fit.
@@ -40,6 +49,7 @@ def representation(options: Options) -> Result:
     picture_grids(grids, options.out / PICTURE_NAME)
     untrained = ALI.from_architecture(options.architecture, registry=options.registry).eval()
     rows.append(_row("no training", Trained(untrained, 0, 0.0), options, counts, sets, generates=False))
+    rows += baseline_rows(context_of(untrained, options))
     return Result(
         experiment="representation",
         rows=rows,
@@ -64,7 +74,7 @@ def _row(
     name: str, trained: Trained, options: Options, counts: tuple[int, ...], sets: int, generates: bool = True
 ) -> Row:
     context = replace(context_of(trained.model, options), labels=counts, label_sets=sets)
-    figures = evaluate(context, ["representation"])["representation"]
+    figures = of_encoder(context)
     if generates:
         found = evaluate(replace(context, extractor="classifier"), ["reconstruction", "frechet", "interpolation"])
         figures |= {**found["reconstruction"], **found["frechet"], **found["interpolation"]}
