@@ -418,7 +418,8 @@ def test_a_file_of_choices(tmp_path: Path, ali: Ali) -> None:
      ("steps = ", "is no TOML"), ("settings = 3", "settings is 3, not a table"), ("objective.gama = 1", "'gama'"),
      ("settings.optimizer.eps = 1", "did you mean 'optimiser.eps'"), ("objective.gamma = '1'", "has no option 'gamma'"),
      ("objective.name = 3", "objective is 3, not str"), ("condition = 'yes'", "condition is 'yes', not bool"),
-     ("precision = 'fp16'", "precision is 'fp16', not auto or float32 or tf32 or bf16"), ("a = " + "[" * 3000, "is no TOML"),
+     ("precision = 'fp16'", "precision is 'fp16', not auto or float32 or tf32 or bf16"),
+     ("a = " + "[" * 3000, "is no TOML"),
      ("settings.encoder.init_std = 'wide'", "encoder.init_std is 'wide', not a number")],
 )  # fmt: skip
 def test_bad_files(text: str, message: str, tmp_path: Path, ali: Ali) -> None:

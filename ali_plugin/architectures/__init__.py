@@ -43,5 +43,10 @@ def register_discriminators(register: Callable[[Discriminator], None]) -> None:
 def register_architectures(register: Callable[[Architecture], None]) -> None:
     for triple in TRIPLES:
         register(triple.architecture())
-    for architecture in (CELEBA_CONDITIONAL, FASHION_MINI, FASHION_RESIDUAL):
+    for architecture in (
+        *(preset.architecture() for preset in PRESETS),
+        CELEBA_CONDITIONAL,
+        FASHION_MINI,
+        FASHION_RESIDUAL,
+    ):
         register(architecture)

@@ -1,4 +1,4 @@
-"""Blocks and trunks of the residual family: patches, residual blocks without any norm, halving grids."""
+"""Blocks and trunks of the residual family: residual blocks without any norm, on grids that halve."""
 
 from __future__ import annotations
 
@@ -123,8 +123,9 @@ def up(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Se
     layers: list[nn.Module] = [ChannelsLast(), *level(block, maps_of(levels - 1, width), blocks)]
     for maps, finer in pairwise(maps_of(grid, width) for grid in reversed(range(levels))):
         layers += [leaky(), nn.ConvTranspose2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
-    finer, pixels = nn.ConvTranspose2d(width, width // 2, 4, 2, 1), nn.ConvTranspose2d(width // 2, channels, 4, 2, 1)
-    return nn.Sequential(*layers, leaky(), finer, leaky(), pixels, nn.Sigmoid())
+    half = nn.ConvTranspose2d(width, width // 2, 4, 2, 1)
+    whole = nn.ConvTranspose2d(width // 2, channels, 4, 2, 1)
+    return nn.Sequential(*layers, leaky(), half, leaky(), whole, nn.Sigmoid())
 
 
 class ChannelsLast(nn.Module):
@@ -151,7 +152,7 @@ def initialise(net: nn.Module) -> None:
             shrink(layer, len(blocks) ** -0.25)
 
 
-def shrink(layer: nn.Conv2d | nn.Linear, factor: float) -> None:
+def shrink(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, factor: float) -> None:
     """Start with weights that are so many times as large."""
     with torch.no_grad():
         layer.weight.mul_(factor)

@@ -63,7 +63,7 @@ class ResidualEncoder(ConditionedNet):
 
 
 class ResidualDecoder(ConditionedNet):
-    """p(x|z), deterministic: one hidden layer, residual blocks, pixels of whole patches."""
+    """p(x|z), deterministic: one hidden layer, residual blocks, two convolutions up to pixels."""
 
     def __init__(
         self, *, data_shape: tuple[int, ...], latent_size: int, width: int, blocks: int, block: str,
@@ -91,7 +91,7 @@ class ResidualDecoder(ConditionedNet):
 
     @torch.no_grad()
     def initialise_output(self, mean: Tensor) -> None:
-        """Set the last biases, which all patches share, to the log-odds of the data's mean (C, H, W)."""
+        """Set the last biases, one a channel, to the log-odds of the data's mean (C, H, W)."""
         mean = mean.mean((1, 2)).double().clamp(CLIP, 1 - CLIP)
         log_odds = (mean / (1 - mean)).log()
         bias = self._last.bias
