@@ -11,8 +11,7 @@ from ali_cli.settings import device_option, json_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali report runs/fashion --out report.html\n"
-                      "  ali report runs/fashion runs/bigan --out both.html")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali report runs/fashion --out report.html")
 @click.argument("runs", nargs=-1, required=True, type=ReadPath(), metavar="RUN...")
 @click.option("--out", type=WriteFile(".html"), required=True, help="FILE.html.")
 @device_option
