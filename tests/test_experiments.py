@@ -62,6 +62,9 @@ FIGURES = {
 }
 
 
+SLOW = ("games",)  # thirteen trainings; test_study_of_games.py makes the same of a few
+
+
 def shown_commands() -> list[str]:
     """The commands that the pages show, each once; they are run for a few steps."""
     pages = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
@@ -72,7 +75,10 @@ def test_the_pages_show_every_experiment() -> None:
     assert {command.split()[2] for command in shown_commands()} == set(FIGURES)
 
 
-@pytest.mark.parametrize("command", shown_commands())
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=pytest.mark.slow) if one.split()[2] in SLOW else one for one in shown_commands()],
+)
 def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = shlex.split(re.sub(r" --minutes \d+", "", command))[1:]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from PIL import Image
 
 from ali_plugin import TrainingDefaults, hookimpl
 from ali_plugin.evaluation import classifier
-from ali_plugin.experiments import games
+from ali_plugin.experiments import games, training
 from ali_plugin.experiments.games import Variant
 from ali_plugin.experiments.record import Options
-from ali_plugin.experiments.training import ENDLESS, Clock
+from ali_plugin.experiments.training import ENDLESS, Clock, Length
 from ali_plugin.training.callbacks import Callback, Run
 from ali_plugin.training.run import prepare
 from ali_plugin.training.trainer import Trainer
@@ -44,11 +45,15 @@ def hasty_classifier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def test_games_are_played_from_every_seed_and_go_on(tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(games, "VARIANTS", FEW)
     out = tmp_path / "out"
-    command = ("experiment", "games", "--steps", 3, "--seed", 5, "--out", out, "--json")
+    command = ("experiment", "games", "--arch", "fashion", "--steps", 3, "--seed", 5, "--out", out, "--json")
     whole = json.loads(ali(*command).out)
     names = ["paper, seed 5", "paper, seed 6", "relativistic, seed 5", "relativistic, seed 6"]
     assert [row["name"] for row in whole["rows"]][2:] == names
     assert whole["settings"]["seeds"] == [5, 6]
+    figures = {"mse", "latent_mse", "nearest_neighbour_accuracy", "probe_accuracy", "steps", "training_seconds",
+               "distance", "floor", "precision", "recall", "density", "coverage"}  # fmt: skip
+    assert all({name.split()[0] for name in row["figures"]} == figures for row in whole["rows"][2:])
+    assert (out / "figure.png").stat().st_size > 5000
     errors = [row["figures"]["latent_mse"] for row in whole["rows"][2:]]
     assert len(set(errors)) == len(names), "another seed is another model"
     config = json.loads((out / "runs" / "relativistic-seed-6" / "train_config.json").read_text())
@@ -85,6 +90,27 @@ def test_games_that_the_nets_cannot_play_are_refused_before_the_first(
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert "objective.packing is 3, which does not divide the 50 samples of a step" in done.err
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("nets", ["fashion", "fashion-residual"])
+def test_the_nets_can_play_every_game(nets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are looked at before the first is trained, which is where this ends."""
+    looked: list[str] = []
+
+    def check(options: Options, name: str, length: Length, **choices: Any) -> None:
+        training.check(options, name, length, **choices)
+        looked.append(choices["objective"])
+
+    def train(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(games, "check", check)
+    monkeypatch.setattr(games, "train", train)
+    options = Options(out=tmp_path, architecture=nets, dataset="fashion-mini", steps=1, runs=1, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        games.games(options)
+    assert looked == [variant.objective for variant in games.VARIANTS]
+    assert {"vae", "ali", "alice", "hinge", "relativistic"} == set(looked)
 
 
 def test_the_recipe_of_the_nets_changes_no_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,13 +26,14 @@ from ali_plugin.experiments.images import (
     with_defaults,
 )
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
-from ali_plugin.experiments.training import Length, check, settings_of, train
-from ali_plugin.model import ALI
+from ali_plugin.experiments.training import Length, check, settings_of, train, untrained
 from ali_plugin.support.limits import MAX_SEED
 from ali_registry import Objective
 
+Grids = list[tuple[str, NDArray[np.float32]]]
 NETS = "fashion"  # of every game
 QUICK, FULL, SEEDS = 200, 20_000, 2  # steps, and runs of each game
+LINES = 4  # of each grid of pictures: there are many games
 R1_R2 = {"gamma": "cosine:1->0.1", "penalty_every": 4}
 CYCLE_X = {"cycle_x": 10.0, "cycle_norm": "l2", "cycle_through": "mean"}
 CYCLE_Z = {"cycle_z": 0.5, "cycle_through": "mean"}
@@ -72,14 +73,14 @@ def games(options: Options) -> Result:
         ALIError: the dataset has no classes, the nets cannot play one of the games, or an option does not fit.
     """
     options = with_defaults(options, NETS)
-    assert options.architecture is not None
     length = Length.of(options, QUICK, FULL)
     seeds = [(options.seed + i) % (MAX_SEED + 1) for i in range(options.runs or SEEDS)]
     runs = [(variant, seed, _choices(variant, seed, options)) for variant in VARIANTS for seed in seeds]
     for variant, seed, choices in runs:  # now, not after the trainings before it
         check(options, _name(variant, seed), length, **choices)
-    untrained = ALI.from_architecture(options.architecture, registry=options.registry).eval()
-    rows, grids, notes = baseline_rows(context_of(untrained, options)), {}, []
+    rows = baseline_rows(context_of(untrained(options), options))
+    grids: dict[str, Grids] = {}
+    notes = []
     for variant, seed, choices in runs:
         name = _name(variant, seed)
         try:
@@ -91,13 +92,14 @@ def games(options: Options) -> Result:
         context = replace(context_of(trained.model, options), extractor="classifier")
         rows.append(Row(name, {**_figures(context), **trained.figures}))
         grids.setdefault(variant.name, _grids(context, options.seed))
-    picture_grids(grids, options.out / PICTURE_NAME)
+    if grids:
+        picture_grids(grids, options.out / PICTURE_NAME)
     return Result(
         experiment="games",
         rows=rows,
         published=published.GAMES,
         settings=settings_of(options, length) | {"seeds": seeds, "games": [asdict(variant) for variant in VARIANTS]},
-        notes=["All figures are of the same evaluation seed; the picture is of the first seed's models.", *notes],
+        notes=["Every model is evaluated with the same seed; the picture shows one of each game.", *notes],
     )
 
 
@@ -127,8 +129,8 @@ def _figures(context: Context) -> dict[str, float]:
     }
 
 
-def _grids(context: Context, seed: int) -> list[tuple[str, NDArray[np.float32]]]:
+def _grids(context: Context, seed: int) -> Grids:
     return [
-        ("samples", sample_grid(context.model, seed)),
-        ("originals and reconstructions", reconstruction_grid(context)),
+        ("samples", sample_grid(context.model, seed)[:LINES]),
+        ("originals and reconstructions", reconstruction_grid(context)[:LINES]),
     ]

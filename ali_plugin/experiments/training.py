@@ -12,7 +12,9 @@ from ali_plugin.model import ALI
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.progress import track
 from ali_plugin.training import checkpoint
+from ali_plugin.training.assemble import assemble
 from ali_plugin.training.callbacks import Callback, Run
+from ali_plugin.training.config import configure
 from ali_plugin.training.run import plan, prepare
 
 ENDLESS = MAX_STEPS
@@ -129,6 +131,16 @@ def train(options: Options, name: str, length: Length, **choices: Any) -> Traine
     result = trainer.run()
     model = ALI.from_pretrained(folder, device=trainer.device, registry=options.registry)
     return Trained(model, result.steps, result.seconds)
+
+
+def untrained(options: Options) -> ALI:
+    """The model of a run before its first step, in eval mode; the data decide a shape that is left open.
+
+    Raises:
+        ALIError: see ``ali_plugin.training.assemble.assemble``.
+    """
+    config = configure(_config(options, Length(steps=1), {}), options.registry)
+    return assemble(config, options.registry).model.eval()
 
 
 def _folder(options: Options, name: str) -> Path:
