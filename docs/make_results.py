@@ -47,12 +47,8 @@ def section(name: str, result: dict[str, Any]) -> Iterator[str]:
     kept = ", ".join(f"{package} {version}" for package, version in versions.items())
     yield f"Seed {result['seed']}, {result['seconds'] / 60:.0f} minutes in all, {where}; {kept}."
     yield ""
-    rows = result["rows"]
-    figures = list(dict.fromkeys(figure for row in rows for figure in row["figures"]))
-    yield from table(
-        ["figure", *(row["name"] for row in rows)],
-        ([figure, *(shown(row["figures"].get(figure)) for row in rows)] for figure in figures),
-    )
+    head, *lines = figures(result["rows"])
+    yield from table(head, lines)
     yield from (f"- {note}" for note in result["notes"])
     yield ""
     remarks = RESULTS / f"{name}.md"
@@ -64,6 +60,14 @@ def section(name: str, result: dict[str, Any]) -> Iterator[str]:
     if (PAGE.parent / IMAGES / f"results-{name}.png").exists():
         yield f"![{name}]({IMAGES}/results-{name}.png)"
         yield ""
+
+
+def figures(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The lines of a table of figures, its head first; the longer side goes down the page."""
+    names = list(dict.fromkeys(figure for row in rows for figure in row["figures"]))
+    lines = [(row["name"], *(shown(row["figures"].get(name)) for name in names)) for row in rows]
+    down = len(rows) > len(names)
+    return [("", *names), *lines] if down else list(zip(("figure", *names), *lines, strict=True))
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import torch
 
 from ali_plugin import ALI
 from ali_plugin.evaluation.modes import PAPER_SAMPLES, mode_counts
+from ali_plugin.experiments.games import VARIANTS
 from ali_plugin.experiments.record import Options
 from ali_plugin.experiments.study import Member, study
 from ali_plugin.objectives.ali import ALIGame
@@ -51,12 +52,17 @@ def test_a_member_of_a_study_is_the_run_that_train_makes(tmp_path: Path, ali: Al
 
 
 SHORT = ("--steps", "4", "--runs", "2", "--label-sets", "2")
+ONE_SEED = ("--runs", "1")  # of each of the games: there are many
 FIGURES = {
     "mixture": {"modes", "high_quality", "reverse_kl", "modes_by_responsibility", "latent_coverage", "mse"},
     "representation": {"l2_svm_error_100", "nearest_neighbour_accuracy", "probe_accuracy", "mse", "path_length"},
     "semi-supervised": {"test_error"},
     "conditional": {"obeyed", "classifier_accuracy", "mse"},
+    "games": {"nearest_neighbour_accuracy", "probe_accuracy"},
 }
+
+
+SLOW = ("games",)  # thirteen trainings; test_study_of_games.py makes the same of a few
 
 
 def shown_commands() -> list[str]:
@@ -69,22 +75,25 @@ def test_the_pages_show_every_experiment() -> None:
     assert {command.split()[2] for command in shown_commands()} == set(FIGURES)
 
 
-@pytest.mark.parametrize("command", shown_commands())
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=pytest.mark.slow) if one.split()[2] in SLOW else one for one in shown_commands()],
+)
 def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = shlex.split(re.sub(r" --minutes \d+", "", command))[1:]
-    done = ali(*words, *SHORT, "--json")
+    name = words[1]
+    done = ali(*words, *SHORT, *(ONE_SEED if name == "games" else ()), "--json")
     assert done.code == 0, done.err
-    name, printed = words[1], json.loads(done.out)
+    printed = json.loads(done.out)
     out = tmp_path / "runs" / (Path(words[words.index("--out") + 1]).name if "--out" in words else f"experiment-{name}")
     assert printed == json.loads((out / "results.json").read_text())
     assert printed["command"].startswith(f"ali experiment {name}")
     assert printed["versions"].keys() >= {"ali-plugin", "torch", "python"}
     assert int(printed["hardware"]["threads"]) >= 1
     assert printed["seconds"] > 0
-    row = printed["rows"][0]["figures"]
-    assert row.keys() >= FIGURES[name]
-    assert row["steps"] == 4
+    assert printed["rows"][0]["figures"].keys() >= FIGURES[name]
+    assert 4 in [row["figures"].get("steps") for row in printed["rows"][:3]]
     assert (out / "figure.png").stat().st_size > 5000
     models = [path for path in (out / "runs").iterdir() if path.is_dir()]
     assert models
@@ -116,7 +125,19 @@ def check_baselines(printed: dict[str, Any]) -> None:
     assert not [name for row in models for name in row["figures"] if name.endswith(("_raw", "_pca"))]
 
 
-CHECKS = {"mixture": check_study, "representation": check_baselines}
+def check_games(printed: dict[str, Any]) -> None:
+    """Each game is played as it is called, and differs from every other one; a row has all figures or says why not."""
+    raw, pca, *rows = printed["rows"]
+    assert [row["name"] for row in (raw, pca)] == ["raw pixels", "PCA, 16 numbers"]
+    assert [row["name"] for row in rows] == [f"{variant.name}, seed 0" for variant in VARIANTS]
+    keys = {"mse", "latent_mse", "nearest_neighbour_accuracy", "probe_accuracy", "steps", "training_seconds"}
+    for row in rows:
+        assert {name for name in row["figures"] if "classifier" not in name} == keys
+        assert {name.split()[0] for name in row["figures"]} >= {"distance", "floor", "recall", "coverage"}
+    assert len({row["figures"]["latent_mse"] for row in rows}) == len(VARIANTS), "they are different games"
+
+
+CHECKS = {"mixture": check_study, "representation": check_baselines, "games": check_games}
 
 
 def test_the_same_seed_gives_the_same_results(tmp_path: Path, ali: Ali) -> None:

@@ -1,4 +1,4 @@
-"""The paper's experiments, one function each: ``experiment(Options) -> Result``. No torch here."""
+"""Experiments of the paper and after it, one function each: ``experiment(Options) -> Result``. No torch here."""
 
 from __future__ import annotations
 
@@ -7,4 +7,5 @@ EXPERIMENTS = {
     "representation": "ali_plugin.experiments.representation:representation",
     "semi-supervised": "ali_plugin.experiments.semi_supervised:semi_supervised",
     "conditional": "ali_plugin.experiments.conditional:conditional",
+    "games": "ali_plugin.experiments.games:games",
 }

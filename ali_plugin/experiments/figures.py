@@ -17,8 +17,11 @@ Points = NDArray[np.float32]
 TITLE_WIDTH = 55  # characters over a grid of pictures
 
 
-def plots(rows: int, columns: int, width: float = 3.0) -> tuple[Any, Any]:
+def plots(rows: int, columns: int, width: float = 3.0, ratio: float = 1.0) -> tuple[Any, Any]:
     """A figure and its axes (rows, columns), without ticks; no display is needed.
+
+    Args:
+        width: of each of the axes, in inches; its height is ``ratio`` times as much.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -26,7 +29,7 @@ def plots(rows: int, columns: int, width: float = 3.0) -> tuple[Any, Any]:
     need("matplotlib", "the picture of an experiment").use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(rows, columns, figsize=(width * columns, width * rows), squeeze=False)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(width * columns, width * ratio * rows), squeeze=False)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
@@ -56,7 +59,9 @@ def scatter(axis: Any, points: Points, colours: NDArray[np.int64] | None, reach:
 def picture_grids(grids: Mapping[str, Sequence[tuple[str, NDArray[np.float32]]]], path: Path) -> None:
     """One row of axes per name, each a grid (rows, columns, C, H, W) of pictures in [0, 1] with a title."""
     columns = max(len(row) for row in grids.values())
-    figure, axes = plots(len(grids), columns, 4.0)
+    shapes = [pictures.shape for row in grids.values() for _, pictures in row]
+    ratio = max(down * height / (across * width) for down, across, _, height, width in shapes)
+    figure, axes = plots(len(grids), columns, 4.0, ratio)
     for (name, row), line in zip(grids.items(), axes, strict=True):
         for (title, pictures), axis in zip(row, line, strict=False):
             down, across, channels, height, width = pictures.shape

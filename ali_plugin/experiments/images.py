@@ -20,9 +20,9 @@ DEFAULT = "fashion"
 SIDE = 8
 
 
-def with_defaults(options: Options) -> Options:
-    """The options with an architecture, and its dataset where none is named."""
-    architecture = options.architecture or DEFAULT
+def with_defaults(options: Options, nets: str = DEFAULT) -> Options:
+    """The options with an architecture, ``nets`` where none is named, and its dataset likewise."""
+    architecture = options.architecture or nets
     dataset = options.dataset or options.registry.get(Architecture, architecture).training.dataset
     return replace(options, architecture=architecture, dataset=dataset)
 

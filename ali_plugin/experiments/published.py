@@ -8,6 +8,9 @@ ALI = "Dumoulin et al., ICLR 2017"
 BIGAN = "Donahue et al., ICLR 2017"
 PACGAN = "Lin et al., PacGAN, 2018"
 VEEGAN = "Srivastava et al., VEEGAN, 2017"
+R3GAN = "Huang et al., R3GAN, 2024"
+
+ALICE = Published("MNIST, mean squared error of reconstructions, ALI / ALICE", ".480 / .080", "Li et al., ALICE, 2017")
 
 MIXTURE = (
     Published("ALI, 10 random settings, modes_by_responsibility", "13.4 ± 5.8 (8 to 25)", ALI),
@@ -21,7 +24,7 @@ MIXTURE = (
 REPRESENTATION = (
     Published("SVHN, L2-SVM error, 1,000 labels, 100 label sets", "19.14 ± 0.50 %", ALI),
     Published("MNIST, nearest neighbour accuracy, 50-d code (mnist-mlp)", "97.39 %", BIGAN),
-    Published("MNIST, mean squared error of reconstructions, ALI / ALICE", ".480 / .080", "Li et al., ALICE, 2017"),
+    ALICE,
 )
 
 SEMI_SUPERVISED = (
@@ -33,3 +36,11 @@ SEMI_SUPERVISED = (
 )
 
 CONDITIONAL = (Published("CelebA, 40 attributes, z fixed and attributes varied", "pictures", ALI),)
+
+GAMES = (
+    ALICE,
+    Published("Stacked MNIST, modes of 1,000 / reverse KL, ALI", "16 / 5.4", VEEGAN),
+    Published("the same, packing of four", "992 / .28", PACGAN),
+    Published("the same, a GAN with R1 and R2", "693 / .93", R3GAN),
+    Published("the same, relativistic with R1 and R2", "1,000 / .078", R3GAN),
+)

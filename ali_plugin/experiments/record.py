@@ -31,9 +31,10 @@ class Options:
         command: the words that started it, for the record.
         quick: a length that shows that it works, not what it can do.
         steps, minutes: length of each training, one of them, in place of the experiment's own.
-        runs: hyperparameter draws of the mixture's study.
+        runs: hyperparameter draws of the mixture's study, seeds of each of the games.
         labels, label_sets: numbers of labelled samples, and random sets of each for the L2-SVM.
         resume: go on with an experiment that was stopped, from what it has trained into ``out``.
+        allow_changed_data: go on although the data have changed since.
     """
 
     out: Path
@@ -41,6 +42,7 @@ class Options:
     seed: int = 0
     quick: bool = False
     resume: bool = False
+    allow_changed_data: bool = False
     steps: int | None = None
     minutes: float | None = None
     architecture: str | None = None

@@ -18,8 +18,7 @@ from ali_plugin.experiments.images import (
     with_defaults,
 )
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
-from ali_plugin.experiments.training import Length, Trained, settings_of, train
-from ali_plugin.model import ALI
+from ali_plugin.experiments.training import Length, Trained, settings_of, train, untrained
 
 QUICK, FULL = 200, 20_000  # steps
 LABELS, LABEL_SETS = (100, 1000), 100
@@ -33,7 +32,6 @@ def representation(options: Options) -> Result:
         ALIError: the dataset has no classes, or an option does not fit.
     """
     options = with_defaults(options)
-    assert options.architecture is not None
     length = Length.of(options, QUICK, FULL)
     sets = options.label_sets or (5 if options.quick else LABEL_SETS)
     counts = options.labels or ((100,) if options.quick else LABELS)
@@ -47,9 +45,9 @@ def representation(options: Options) -> Result:
             ("originals and reconstructions", reconstruction_grid(context)),
         ]
     picture_grids(grids, options.out / PICTURE_NAME)
-    untrained = ALI.from_architecture(options.architecture, registry=options.registry).eval()
-    rows.append(_row("no training", Trained(untrained, 0, 0.0), options, counts, sets, generates=False))
-    rows += baseline_rows(context_of(untrained, options))
+    new = untrained(options)
+    rows.append(_row("no training", Trained(new, 0, 0.0), options, counts, sets, generates=False))
+    rows += baseline_rows(context_of(new, options))
     return Result(
         experiment="representation",
         rows=rows,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ali_plugin.experiments.record import RUNS, Options
@@ -10,8 +12,10 @@ from ali_plugin.model import ALI
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.progress import track
 from ali_plugin.training import checkpoint
+from ali_plugin.training.assemble import assemble
 from ali_plugin.training.callbacks import Callback, Run
-from ali_plugin.training.run import prepare
+from ali_plugin.training.config import configure
+from ali_plugin.training.run import plan, prepare
 
 ENDLESS = MAX_STEPS
 CHECKPOINT_EVERY = 1000  # steps: what a stopped experiment loses at most
@@ -57,7 +61,7 @@ class Trained:
 
 
 class Clock(Callback):
-    """Stops a run after some minutes."""
+    """Gives a run the length that it will have after some minutes, so that its schedules end with it."""
 
     def __init__(self, minutes: float) -> None:
         self.seconds = 60 * minutes
@@ -69,8 +73,9 @@ class Clock(Callback):
         self._look(trainer)
 
     def _look(self, trainer: Run) -> None:
-        if trainer.seconds >= self.seconds:
-            trainer.stop()
+        if trainer.seconds > 0:
+            steps = int(trainer.step * self.seconds / trainer.seconds)
+            trainer.total_steps = min(max(trainer.step, steps), ENDLESS)
 
 
 class Bar(Callback):
@@ -89,6 +94,22 @@ class Bar(Callback):
             self._done += 1
 
 
+def check(options: Options, name: str, length: Length, **choices: Any) -> None:
+    """Refuse what ``train`` would refuse, where it can be seen without training.
+
+    Raises:
+        ALIError: see ``ali_plugin.training.run.plan``.
+    """
+    folder = _folder(options, name)
+    plan(
+        _config(options, length, choices),
+        folder,
+        resume=_goes_on(options, folder),
+        allow_changed_data=options.allow_changed_data,
+        registry=options.registry,
+    )
+
+
 def train(options: Options, name: str, length: Length, **choices: Any) -> Trained:
     """Train into ``out/runs/NAME``, or go on with what is there, and load the model.
 
@@ -98,23 +119,48 @@ def train(options: Options, name: str, length: Length, **choices: Any) -> Traine
     Raises:
         ALIError: see ``ali_plugin.training.run.prepare``.
     """
-    folder = options.out / RUNS / name.lower().replace(",", "").replace(" ", "-")
-    timed = length.minutes is not None
-    config = {
+    folder = _folder(options, name)
+    trainer = prepare(
+        _config(options, length, choices),
+        folder,
+        resume=_goes_on(options, folder),
+        allow_changed_data=options.allow_changed_data,
+        callbacks=[Bar(name) if length.minutes is None else Clock(length.minutes)],
+        registry=options.registry,
+    )
+    result = trainer.run()
+    model = ALI.from_pretrained(folder, device=trainer.device, registry=options.registry)
+    return Trained(model, result.steps, result.seconds)
+
+
+def untrained(options: Options) -> ALI:
+    """The model of a run before its first step, in eval mode; the data decide a shape that is left open.
+
+    Raises:
+        ALIError: see ``ali_plugin.training.assemble.assemble``.
+    """
+    config = configure(_config(options, Length(steps=1), {}), options.registry)
+    return assemble(config, options.registry).model.eval()
+
+
+def _folder(options: Options, name: str) -> Path:
+    return options.out / RUNS / name.lower().replace(",", "").replace(" ", "-")
+
+
+def _goes_on(options: Options, folder: Path) -> bool:
+    return options.resume and bool(checkpoint.found(folder))
+
+
+def _config(options: Options, length: Length, choices: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "architecture": options.architecture,
         "dataset": options.dataset,
         "data_dir": None if options.data_dir is None else str(options.data_dir),
         "seed": options.seed,
         "device": options.device,
-        "steps": ENDLESS if timed else length.steps,
+        "steps": ENDLESS if length.steps is None else length.steps,
         "sample_every": ENDLESS,
         "checkpoint_every": CHECKPOINT_EVERY,
         "log_every": 20,
         **choices,
     }
-    callbacks: list[Callback] = [Clock(length.minutes)] if length.minutes is not None else [Bar(name)]
-    resume = options.resume and bool(checkpoint.found(folder))
-    trainer = prepare(config, folder, resume=resume, callbacks=callbacks, registry=options.registry)
-    result = trainer.run()
-    model = ALI.from_pretrained(folder, device=trainer.device, registry=options.registry)
-    return Trained(model, result.steps, result.seconds)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # progress bars are callbacks, and the program starts without
 class Run(Protocol):
     """What a callback may use of the run that it watches."""
 
+    total_steps: int
+    """Its length, by which its schedules go. What limits a run by something else, such as time, moves it."""
+
     @property
     def config(self) -> TrainConfig:
         """The run's choices."""
@@ -48,10 +51,6 @@ class Run(Protocol):
     @property
     def step(self) -> int:
         """Steps that are done."""
-
-    @property
-    def total_steps(self) -> int:
-        """Its length."""
 
     @property
     def seconds(self) -> float:

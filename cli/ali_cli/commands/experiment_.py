@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ Examples:
   ali experiment semi-supervised --labels 100 --labels 1000 --minutes 20
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
+  ali experiment games --minutes 20 --runs 2
 """
 )
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
@@ -30,17 +32,19 @@ Examples:
 @click.option("--steps", type=int, help="Length of each training. [default: the experiment's]")
 @click.option("--minutes", type=float, help="Length of each training in wall time instead.")
 @click.option("--arch", "architecture", help="Architecture. [default: fashion]")
-@click.option("--runs", type=int, help="Runs in the study of the mixture. [default: 10, quick 3]")
+@click.option("--runs", type=int, help="Runs in the study of the mixture [default: 10, quick 3]; "
+              "seeds of each of the games [default: 2].")  # fmt: skip
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
 @click.option("--label-sets", type=int, help="Random sets of them for the L2-SVM. [default: 100, quick 5]")
 @click.option("--resume", is_flag=True, help="Go on with an experiment that was stopped.")
+@click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
 @click.option("--out", type=WriteFolder(), help="Folder. [default: runs/experiment-NAME]")
 @data_options
 @seed_option
 @device_option
 @json_option
 def command(name: str, out: Path | None, data_dir: Path | None, as_json: bool, **choices: Any) -> None:
-    """Repeat an experiment of the paper, on any labelled dataset.
+    """Repeat an experiment of the paper, or compare its game with later ones, on any labelled dataset.
 
     The folder gets results.json, figure.png and the trained models. Published figures stand beside ours.
     """
@@ -59,14 +63,23 @@ def command(name: str, out: Path | None, data_dir: Path | None, as_json: bool, *
     if as_json:
         print_json(content)
         return
-    columns = list(dict.fromkeys(key for row in content["rows"] for key in row["figures"]))
-    rows = [
-        (key, *(f"{row['figures'][key]:.4g}" if key in row["figures"] else "" for row in content["rows"]))
-        for key in columns
-    ]
-    names = [row["name"] for row in content["rows"]]
-    print_table(f"{name}, {content['seconds']:.0f} s", ["figure", *names], rows, right=names)
+    columns, rows = _table(content["rows"])
+    print_table(f"{name}, {content['seconds']:.0f} s", columns, rows, right=columns[1:])
     print_table("published", ["what", "figure", "source"], [tuple(line.values()) for line in content["published"]])
     for line in content["notes"]:
         note(line)
     note(f"{out / PICTURE_NAME} has the picture, {out} the rest")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The columns and lines of a table, whose longer side goes down the page."""
+    figures = list(dict.fromkeys(key for row in rows for key in row["figures"]))
+    lines = [[row["name"], *(_shown(row["figures"].get(key)) for key in figures)] for row in rows]
+    if len(rows) > len(figures):
+        return ["", *figures], [tuple(line) for line in lines]
+    head, *turned = zip(["figure", *figures], *lines, strict=True)
+    return list(head), turned
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
