@@ -69,7 +69,7 @@ COUPLES = {  # does D have batch norm, and so need the general form?
     "celeba": True,
     "celeba-conditional": True,
     "tiny-imagenet": True,
-    "fashion-mini": False,
+    "fashion-mini-residual": False,
     "fashion-residual": False,
     "residual-small": False,
     "residual-base": False,

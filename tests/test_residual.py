@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ali_plugin.architectures.residual import PRESETS
+from ali_plugin.config.shapes import nearest
 from ali_plugin.errors import PartMismatch
-from ali_plugin.nets.residual import FINEST, LARGEST, Bottleneck, allowed, grids, maps_of, multiple_of, nearest
+from ali_plugin.nets.picture_sizes import LARGEST, SMALLEST, grids, multiple_of, square_sides
+from ali_plugin.nets.residual import Bottleneck, maps_of
 from ali_plugin.nets.residual_nets import ResidualDecoder, ResidualDiscriminator, ResidualEncoder
 from ali_registry import Decoder, Discriminator, Encoder, default_registry
 
 SMALL: dict[str, Any] = {"latent_size": 5, "width": 8, "blocks": 1, "block": "residual"}
-SIDES = [side for side in range(FINEST, LARGEST + 1) if allowed(side)]
+SIDES = square_sides()
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_size_is_taken_or_the_nearest_are_named(height: int, width: int) -> No
         words = str(error)
         assert f"{height}x{width}" in words
         for side in words.split("; take ")[1].split(" in place")[0].split(" or "):
-            assert FINEST <= int(side) <= LARGEST
+            assert SMALLEST <= int(side) <= LARGEST
         return
     assert 4 <= min(found[-1]) <= 8
     assert (found[0][0] * 4, found[0][1] * 4) == (height, width)
@@ -47,11 +49,18 @@ def test_a_size_is_taken_or_the_nearest_are_named(height: int, width: int) -> No
 
 
 @given(st.integers(1, 400))
-def test_nearest_sizes_are_taken_and_none_is_nearer(side: int) -> None:
-    found = nearest(side)
-    assert set(found) <= set(SIDES)
-    assert min(abs(one - side) for one in found) == min(abs(one - side) for one in SIDES)
-    assert found == [side] if side in SIDES else side not in found
+def test_the_nearest_size_is_taken_and_none_is_nearer(side: int) -> None:
+    found = nearest(PRESETS[0].architecture(), side)
+    assert grids((3, found, found))
+    assert abs(found - side) == min(abs(one - side) for one in SIDES)
+    assert set(SIDES) == {one for one in range(1, 300) if _taken(one)}
+
+
+def _taken(side: int) -> bool:
+    try:
+        return bool(grids((1, side, side)))
+    except PartMismatch:
+        return False
 
 
 def test_what_is_no_picture_is_refused() -> None:

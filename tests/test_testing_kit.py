@@ -34,9 +34,11 @@ QUICK = 15_000_000
 
 
 def size(name: str) -> int:
+    from ali_plugin.config import shapes
     from ali_plugin.config.describe import describe_architecture
 
-    return sum(line.parameters for line in describe_architecture(name, BUILT_IN))
+    shape = shapes.example(BUILT_IN.get(Architecture, name))
+    return sum(line.parameters for line in describe_architecture(name, BUILT_IN, shape))
 
 
 def architectures() -> Iterator[Any]:

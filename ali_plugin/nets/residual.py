@@ -9,64 +9,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ali_plugin.errors import PartMismatch
+from ali_plugin.nets.picture_sizes import FINEST
 
-PATCH = 4  # pixels of a side that the finest grid has one position for
-FINEST, COARSEST = 16, 8  # sides: the smallest picture's, and at most that of the coarsest grid
-LARGEST = 256
 WIDEST = 4  # times the width of the finest grid
 SLOPE = 0.2
 
 
 def leaky() -> nn.Module:
     return nn.LeakyReLU(SLOPE)
-
-
-def allowed(side: int, shorter: int | None = None) -> bool:
-    """Whether the family takes pictures with this side, where the shorter one is ``shorter``; see ``multiple_of``."""
-    return FINEST <= side <= LARGEST and side % multiple_of(min(side, shorter or side)) == 0
-
-
-def multiple_of(shorter: int) -> int:
-    """Both sides are multiples of this: of 4 where the shorter one is up to 32, of 8 up to 64, of 16 up to 128, of 32
-    up to 256, so that the grid can be halved until its shorter side is at most 8."""
-    halvings = max(0, math.ceil(math.log2(max(shorter, 1) / (PATCH * COARSEST))))
-    return int(PATCH * 2**halvings)
-
-
-def grids(data_shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """(height, width) of the grids of a picture, finest first.
-
-    Raises:
-        PartMismatch: the family does not take such pictures; it names the nearest sizes that it takes.
-    """
-    if len(data_shape) != 3:
-        raise PartMismatch(f"the residual nets are for pictures, the data are of shape {data_shape}")
-    height, width = data_shape[1:]
-    shorter = min(height, width)
-    for side in (shorter, max(height, width)):
-        if not allowed(side, shorter):
-            raise PartMismatch(
-                f"the residual nets take no pictures of {height}x{width}: sides are from {FINEST} to {LARGEST}, here "
-                f"multiples of {multiple_of(shorter)}; take {' or '.join(map(str, _nearest(side, shorter)))} "
-                f"in place of {side}"
-            )
-    found = [(height // PATCH, width // PATCH)]
-    while min(found[-1]) > COARSEST:
-        found.append((found[-1][0] // 2, found[-1][1] // 2))
-    return found
-
-
-def nearest(side: int) -> list[int]:
-    """The one or two sides of square pictures that the family takes and that are nearest to ``side``."""
-    return _nearest(side, None)
-
-
-def _nearest(side: int, shorter: int | None) -> list[int]:
-    bound = None if side == shorter else shorter
-    sides = [one for one in range(FINEST, LARGEST + 1) if allowed(one, bound)]
-    below, above = [one for one in sides if one <= side], [one for one in sides if one >= side]
-    return sorted({*below[-1:], *above[:1]})
 
 
 class Residual(nn.Module):
@@ -112,7 +62,7 @@ def level(block: str, maps: int, blocks: int) -> list[nn.Module]:
 
 def down(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Sequential:
     """From pictures (B, C, H, W) to activations of the coarsest grid (B, M, h, w): a row of ``grids`` a level."""
-    layers: list[nn.Module] = [ChannelsLast(), nn.Conv2d(channels, width, PATCH, PATCH), *level(block, width, blocks)]
+    layers: list[nn.Module] = [ChannelsLast(), nn.Conv2d(channels, width, FINEST, FINEST), *level(block, width, blocks)]
     for maps, finer in pairwise(maps_of(grid, width) for grid in range(levels)):
         layers += [leaky(), nn.Conv2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
     return nn.Sequential(*layers, leaky())

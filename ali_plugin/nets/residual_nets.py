@@ -6,6 +6,7 @@ Made for games with gradient penalties: no batch norm, twice differentiable.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from ali_plugin.errors import PartMismatch
 from ali_plugin.nets.distribution import DiagonalGaussian
 from ali_plugin.nets.packing import packed
-from ali_plugin.nets.residual import down, grids, initialise, leaky, maps_of, shrink, up
+from ali_plugin.nets.picture_sizes import grids
+from ali_plugin.nets.residual import down, initialise, leaky, maps_of, shrink, up
 
 LOG_STDDEV = -2.0  # of q(z|x) before training: what is drawn is near the mean from the first step on
 CLIP = 1e-7  # of the mean before its log-odds are taken
@@ -21,13 +23,25 @@ OUTPUT = 0.5  # times He's gain in last layers
 WIDE = 4  # times the width: of features and hidden layers
 
 
-class ConditionedNet(nn.Module):
-    """What the three share: a condition (B, S) is embedded into ``embedding`` numbers of a feature's size."""
+class ResidualNet(nn.Module):
+    """What the three share: the grids of the data, the size of features, and a condition (B, S) that is embedded into
+    as many numbers as a feature has."""
 
-    def __init__(self, condition_size: int, embedding: int) -> None:
+    def __init__(
+        self, data_shape: tuple[int, ...], condition_size: int, *, width: int, blocks: int, block: str
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.condition_size, self.embedding_size = condition_size, embedding if condition_size else 0
-        self.embedding = nn.Linear(condition_size, embedding) if condition_size else None
+        sides = grids(data_shape)
+        self.size = WIDE * width
+        self.coarsest = (maps_of(len(sides) - 1, width), *sides[-1])
+        self.depth: dict[str, Any] = {"levels": len(sides), "width": width, "blocks": blocks, "block": block}
+        self.condition_size, self.embedding_size = condition_size, self.size if condition_size else 0
+        self.embedding = nn.Linear(condition_size, self.size) if condition_size else None
+
+    def features_of(self, channels: int) -> nn.Sequential:
+        """From pictures (B, C, H, W) to features (B, size)."""
+        flat = math.prod(self.coarsest)
+        return nn.Sequential(down(channels, **self.depth), nn.Flatten(), nn.Linear(flat, self.size), leaky())
 
     def joined(self, features: Tensor, condition: Tensor | None) -> Tensor:
         """Features (B, M) and the embedded condition, (B, M + E)."""
@@ -39,20 +53,15 @@ class ConditionedNet(nn.Module):
         return torch.cat([features, self.embedding(condition.to(features.dtype))], 1)
 
 
-class ResidualEncoder(ConditionedNet):
+class ResidualEncoder(ResidualNet):
     """q(z|x) = N(mu, sigma^2): patches, residual blocks, one hidden layer."""
 
     def __init__(
-        self, *, data_shape: tuple[int, ...], latent_size: int, width: int, blocks: int, block: str,
-        condition_size: int = 0,
+        self, *, data_shape: tuple[int, ...], latent_size: int, condition_size: int = 0, **depth: Any
     ) -> None:  # fmt: skip
-        levels = grids(data_shape)
-        size = WIDE * width
-        super().__init__(condition_size, size)
-        flat = maps_of(len(levels) - 1, width) * math.prod(levels[-1])
-        trunk = down(data_shape[0], len(levels), width, blocks, block)
-        self.hidden = nn.Sequential(trunk, nn.Flatten(), nn.Linear(flat, size), leaky())
-        self.output = nn.Linear(size + self.embedding_size, 2 * latent_size)
+        super().__init__(data_shape, condition_size, **depth)
+        self.hidden = self.features_of(data_shape[0])
+        self.output = nn.Linear(self.size + self.embedding_size, 2 * latent_size)
         initialise(self)
         shrink(self.output, OUTPUT)
 
@@ -62,22 +71,18 @@ class ResidualEncoder(ConditionedNet):
         return DiagonalGaussian(mean, log_stddev + LOG_STDDEV)
 
 
-class ResidualDecoder(ConditionedNet):
+class ResidualDecoder(ResidualNet):
     """p(x|z), deterministic: one hidden layer, residual blocks, two convolutions up to pixels."""
 
     def __init__(
-        self, *, data_shape: tuple[int, ...], latent_size: int, width: int, blocks: int, block: str,
-        condition_size: int = 0,
+        self, *, data_shape: tuple[int, ...], latent_size: int, condition_size: int = 0, **depth: Any
     ) -> None:  # fmt: skip
-        levels = grids(data_shape)
-        size = WIDE * width
-        super().__init__(condition_size, size)
-        coarsest = (maps_of(len(levels) - 1, width), *levels[-1])
+        super().__init__(data_shape, condition_size, **depth)
         self.hidden = nn.Sequential(
-            nn.Linear(latent_size + self.embedding_size, size), leaky(),
-            nn.Linear(size, math.prod(coarsest)), nn.Unflatten(1, coarsest),
+            nn.Linear(latent_size + self.embedding_size, self.size), leaky(),
+            nn.Linear(self.size, math.prod(self.coarsest)), nn.Unflatten(1, self.coarsest),
         )  # fmt: skip
-        self.pixels = up(data_shape[0], len(levels), width, blocks, block)
+        self.pixels = up(data_shape[0], **self.depth)
         initialise(self)
         shrink(self._last, OUTPUT)
 
@@ -99,7 +104,7 @@ class ResidualDecoder(ConditionedNet):
         bias.copy_(log_odds.repeat_interleave(len(bias) // len(mean)))
 
 
-class ResidualDiscriminator(ConditionedNet):
+class ResidualDiscriminator(ResidualNet):
     """D(x, z): the encoder's layers on x in [-1, 1], two layers on z, three on both; logits (B, classes).
 
     Args:
@@ -110,17 +115,14 @@ class ResidualDiscriminator(ConditionedNet):
     couples_batch = False
 
     def __init__(
-        self, *, data_shape: tuple[int, ...], latent_size: int, width: int, blocks: int, block: str,
-        condition_size: int = 0, classes: int = 1, packing: int = 1, unary: bool = False,
+        self, *, data_shape: tuple[int, ...], latent_size: int, condition_size: int = 0, classes: int = 1,
+        packing: int = 1, unary: bool = False, **depth: Any,
     ) -> None:  # fmt: skip
-        levels = grids(data_shape)
-        size = WIDE * width
-        super().__init__(packing * condition_size, size)
+        super().__init__(data_shape, packing * condition_size, **depth)
+        size = self.size
         self.packing, self.unary = packing, unary
         self.x_shape, self.z_shape = (packing * data_shape[0], *data_shape[1:]), (packing * latent_size,)
-        flat = maps_of(len(levels) - 1, width) * math.prod(levels[-1])
-        trunk = down(self.x_shape[0], len(levels), width, blocks, block)
-        self.x_layers = nn.Sequential(trunk, nn.Flatten(), nn.Linear(flat, size), leaky())
+        self.x_layers = self.features_of(self.x_shape[0])
         self.z_layers = nn.Sequential(
             nn.Linear(self.z_shape[0], 2 * size), leaky(), nn.Linear(2 * size, size), leaky()
         )  # fmt: skip
