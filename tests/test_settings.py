@@ -443,7 +443,9 @@ def test_missing_and_odd_files(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--objective", "ali", "--set", "objective.gamma=1"], "objective 'ali' has no option 'gamma'"),
-        (["--set", "objective.gamma=-1"], "objective.gamma is -1, not a number of at least 0"),
+        (["--set", "objective.gamma=-1"], "objective.gamma is -1, not a number from 0 to 1e+06"),
+        (["--set", "objective.cycle_x=1e39"], "objective.cycle_x is 1e+39, not a number from 0 to 1e+06"),
+        (["--set", "objective.contrast=cosine:0->2e6"], "not a number from 0 to 1e+06"),
         (["--set", "objective.packing=3"], "objective.packing is 3, which does not divide the 20 samples"),
         (["--set", "objective.packing=2", "--devices", 10, "--set", "objective.packing=4"], "divide the 2 samples"),
         (["--set", "objective.packing=2", "--set", "discriminator.packing=4"], "say objective.packing"),

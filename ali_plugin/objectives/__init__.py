@@ -9,26 +9,35 @@ from typing import Any
 from ali_registry import Objective, Optimiser, Option, hookimpl
 
 HERE = "ali_plugin.objectives"
+HEAVIEST = 1e6  # of the weights; beyond it nothing but the one term is left, and float32 ends
 
 SHARED = {
-    "gamma": Option(default=0.0, low=0, scheduled=True, summary="of the gradient penalties R1 and R2"),
+    "gamma": Option(default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="of the gradient penalties R1 and R2"),
     "penalty": Option(default="both", choices=("r1", "r2", "both"), summary="on encoder pairs, decoder pairs, or both"),
     "penalty_every": Option(default=1, low=1, summary="steps between penalties, which are as many times as strong"),
     "penalty_share": Option(default=1.0, low=0, high=1, summary="of the batch that is penalised, at least one pack"),
-    "cycle_x": Option(default=0.0, low=0, scheduled=True, summary="weight of the mean distance of x -> z -> x"),
-    "cycle_features": Option(default=0.0, low=0, scheduled=True, summary="the same in the discriminator's features"),
-    "cycle_z": Option(default=0.0, low=0, scheduled=True, summary="weight of the mean square of z -> x -> z"),
+    "cycle_x": Option(
+        default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of the mean distance of x -> z -> x"
+    ),
+    "cycle_features": Option(
+        default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="the same in the discriminator's features"
+    ),
+    "cycle_z": Option(
+        default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of the mean square of z -> x -> z"
+    ),
     "cycle_norm": Option(default="l2", choices=("l1", "l2"), summary="distance of x and of features"),
     "cycle_through": Option(default="draw", choices=("draw", "mean"), summary="of the posterior, on the way"),
     "contrast": Option(
-        default=0.0, low=0, scheduled=True, summary="weight of InfoNCE between codes of changed pictures"
+        default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of InfoNCE between codes of changed pictures"
     ),
     "temperature": Option(default=0.2, low=0.01, high=100, summary="of the contrast"),
     "packing": Option(default=1, low=1, high=1024, summary="pairs that the discriminator judges together"),
     "symmetric": Option(default=False, summary="the discriminator sees pictures in [-1, 1]"),
     "unary": Option(default=False, summary="the discriminator scores x and z alone, too"),
     "augment": Option(default="", summary="what it sees of x: colour, translation, cutout, with commas between"),
-    "noise": Option(default=0.0, low=0, scheduled=True, summary="deviation of noise on the x that it sees"),
+    "noise": Option(
+        default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="deviation of noise on the x that it sees"
+    ),
 }
 """Options of every adversarial game; see ``ali_plugin.objectives.adversarial``."""
 
