@@ -516,7 +516,7 @@ def test_a_lazy_game_continues_bit_for_bit(registry: Registry, tmp_path: Path) -
 def test_show_lists_options(ali: Ali) -> None:
     shown = json.loads(ali("show", "relativistic", "--json").out)[0]
     assert shown["options"]["gamma"] == {
-        "default": "1.0", "kind": "a number of at least 0, or a schedule of such",
+        "default": "1.0", "kind": "a number from 0 to 1e+06, or a schedule of such",
         "summary": "of the gradient penalties R1 and R2",
     }  # fmt: skip
     text = ali("show", "adamw").out
