@@ -35,9 +35,7 @@ SHARED = {
     "symmetric": Option(default=False, summary="the discriminator sees pictures in [-1, 1]"),
     "unary": Option(default=False, summary="the discriminator scores x and z alone, too"),
     "augment": Option(default="", summary="what it sees of x: colour, translation, cutout, with commas between"),
-    "noise": Option(
-        default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="deviation of noise on the x that it sees"
-    ),
+    "noise": Option(default=0.0, low=0, scheduled=True, summary="deviation of noise on the x that it sees"),
 }
 """Options of every adversarial game; see ``ali_plugin.objectives.adversarial``."""
 
