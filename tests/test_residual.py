@@ -124,3 +124,13 @@ def test_every_block_starts_as_the_identity_and_the_decoder_at_the_mean_of_the_d
     decoder.initialise_output(mean)
     made = decoder(torch.zeros(1, 5))[0].mean((1, 2))
     assert torch.allclose(made, mean.mean((1, 2)), atol=0.02)
+
+
+def test_what_is_doubled_is_smooth_and_keeps_its_level() -> None:
+    """[1, 2, 1] / 4 in both directions: a constant stays, also at the borders, and a chequerboard vanishes inside."""
+    from ali_plugin.nets.residual import Smooth
+
+    rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+    board = ((rows + columns) % 2).float().expand(1, 3, 8, 8)
+    assert torch.allclose(Smooth()(torch.full((1, 3, 8, 8), 0.7)), torch.full((1, 3, 8, 8), 0.7))
+    assert torch.allclose(Smooth()(board)[..., 1:-1, 1:-1], torch.full((1, 3, 6, 6), 0.5))

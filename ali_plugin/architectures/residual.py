@@ -106,10 +106,11 @@ FASHION_MINI = SMALL.architecture(
     summary="the embedded garments, 1x28x28, about a minute on two CPU cores",
     data_shape=(1, 28, 28),
     sides=(),
-    latent_size=32,
+    latent_size=16,
     training=replace(
         RECIPE,
         dataset="fashion-mini",
+        batch_size=32,
         epochs=32,
         ema_half_life=5_000,
         settings={"objective": {**GAME, "cycle_x": "cosine:10->25", "cycle_z": "cosine:0.3->0.6", "contrast": 0.4}},

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from ali_plugin.nets.picture_sizes import FINEST
 
@@ -72,10 +73,25 @@ def up(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Se
     """From the coarsest grid (B, M, h, w) to pictures in (0, 1), (B, C, H, W)."""
     layers: list[nn.Module] = [ChannelsLast(), *level(block, maps_of(levels - 1, width), blocks)]
     for maps, finer in pairwise(maps_of(grid, width) for grid in reversed(range(levels))):
-        layers += [leaky(), nn.ConvTranspose2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
-    half = nn.ConvTranspose2d(width, width // 2, 4, 2, 1)
-    whole = nn.ConvTranspose2d(width // 2, channels, 4, 2, 1)
-    return nn.Sequential(*layers, leaky(), half, leaky(), whole, nn.Sigmoid())
+        layers += [*doubled(maps, finer), *level(block, finer, blocks)]
+    return nn.Sequential(*layers, *doubled(width, width // 2), *doubled(width // 2, channels), nn.Sigmoid())
+
+
+def doubled(maps: int, finer: int) -> list[nn.Module]:
+    """To a grid of twice the sides."""
+    return [leaky(), nn.ConvTranspose2d(maps, finer, 4, 2, 1), Smooth()]
+
+
+class Smooth(nn.Module):
+    """Each map low-pass filtered with [1, 2, 1] / 4 in both directions, as after each upsampling of StyleGAN (Karras
+    et al., 2019, section 2): without it samples are grainy for long."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = x.shape[1]
+        kernel = x.new_full((maps, 1, 3, 3), 1 / 16)
+        kernel[:, :, 1] *= 2
+        kernel[..., 1] *= 2
+        return conv2d(pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=maps)
 
 
 class ChannelsLast(nn.Module):
