@@ -7,6 +7,8 @@ from collections.abc import Callable
 from ali_plugin.architectures.celeba import CELEBA, CELEBA_CONDITIONAL
 from ali_plugin.architectures.cifar10 import CIFAR10, CIFAR10_RELEASED
 from ali_plugin.architectures.fashion import FASHION
+from ali_plugin.architectures.fourier import MIXTURE_FOURIER
+from ali_plugin.architectures.fourier import parts as fourier_parts
 from ali_plugin.architectures.mixture import MIXTURE
 from ali_plugin.architectures.mnist_mlp import MNIST_MLP
 from ali_plugin.architectures.residual import FASHION_MINI, FASHION_RESIDUAL, PRESETS
@@ -18,10 +20,10 @@ TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED, SVHN, CELEBA, TINY_IMAGENET, MIXT
 
 
 def _register(kind: type[Part], register: Callable[..., None]) -> None:
-    for triple in (*TRIPLES, *PRESETS):
-        for part in triple.parts():
-            if isinstance(part, kind):
-                register(part)
+    of_families = (part for family in (*TRIPLES, *PRESETS) for part in family.parts())
+    for part in (*of_families, *fourier_parts()):
+        if isinstance(part, kind):
+            register(part)
 
 
 @hookimpl
@@ -48,5 +50,6 @@ def register_architectures(register: Callable[[Architecture], None]) -> None:
         CELEBA_CONDITIONAL,
         FASHION_MINI,
         FASHION_RESIDUAL,
+        MIXTURE_FOURIER,
     ):
         register(architecture)
