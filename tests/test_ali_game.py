@@ -64,6 +64,7 @@ COUPLES = {  # does D have batch norm, and so need the general form?
     "cifar10": False,
     "cifar10-released": False,
     "mixture": False,
+    "mixture-fourier": False,
     "mnist-mlp": False,
     "svhn": True,
     "celeba": True,
