@@ -9,6 +9,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -277,17 +278,17 @@ def test_pixels_in_flight_are_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
     held, most = [0], [0]
     fitted = door._fitted
 
-    def counted(image: Image.Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def counted(image: Image.Image, *rest: Any) -> NDArray[np.uint8]:
         held[0] += 1
         most[0] = max(most[0], held[0])
         try:
-            return fitted(image, shape)
+            return fitted(image, *rest)
         finally:
             held[0] -= 1
 
     monkeypatch.setattr(door, "_fitted", counted)
     paths = [paint(tmp_path / f"{i}.png") for i in range(40)]
-    assert sum(isinstance(picture, np.ndarray) for picture in door.read_images(paths, GREY)) == 40
+    assert sum(isinstance(picture, door.Picture) for picture in door.read_images(paths, GREY)) == 40
     assert 1 <= most[0] <= 2
 
 

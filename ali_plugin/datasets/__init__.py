@@ -80,6 +80,7 @@ SETS = (
         summary="your own pictures in --data-dir, subfolders as classes",
         build=f"{HERE}.image_folder:image_folder",
         needs_data_dir=True,
+        takes_background=True,
     ),
 )
 
@@ -96,11 +97,16 @@ def load_split(
     *,
     data_dir: Path | None,
     data_shape: tuple[int, ...],
+    background: str | None = None,
     registry: Registry | None = None,
 ) -> DataSplit:
     """Load a split of a registered dataset for a model of ``data_shape``.
 
+    Args:
+        background: under what is transparent, for a dataset that takes one; white if None.
+
     Raises:
+        OptionError: the dataset needs a folder, or takes no background.
         UnknownName: nothing registers the dataset.
         PartMismatch: its samples are of another shape.
         DataError: its files are missing or damaged, or its samples are not what they should be.
@@ -118,9 +124,11 @@ def load_split(
         )
     if record.needs_data_dir and data_dir is None:
         raise OptionError(f"dataset {name!r} needs --data-dir, the folder with its files")
+    more = {} if background is None else {"background": background}
+    refuse_background(record, background)
     try:
         with blaming(entry):
-            found = record.call(split=split, data_dir=data_dir, data_shape=data_shape)
+            found = record.call(split=split, data_dir=data_dir, data_shape=data_shape, **more)
     except DataError as error:
         if entry.origin.distribution == HOME:
             raise
@@ -132,6 +140,13 @@ def load_split(
     if found.shape != data_shape:
         raise PartMismatch(f"dataset {name!r} gave samples of shape {found.shape}, the model takes {data_shape}")
     return found
+
+
+def refuse_background(dataset: Dataset, background: str | None) -> None:
+    """Raise OptionError where a background is asked for that nothing would lie on."""
+    if background is not None and not dataset.takes_background:
+        raise OptionError(f"dataset {dataset.name!r} takes no background, its pictures are opaque; "
+                          "leave --background out")  # fmt: skip
 
 
 def _is_finite(data: NDArray[Any]) -> bool:

@@ -21,9 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ali_plugin.datasets.listing import incomplete_note, unreadable_note
 from ali_plugin.datasets.split import UNREAD
 from ali_plugin.errors import DataError, FolderError
-from ali_plugin.pictures.decode import read_images
+from ali_plugin.pictures import background as under
+from ali_plugin.pictures.decode import RULES, read_images
 from ali_plugin.support import atomic, dry_run, locks
 from ali_plugin.support.progress import track
 from ali_registry.text import printable
@@ -41,13 +43,20 @@ class Decoded:
             for every file.
         kept: indices of the files that they come from, (N,).
         unreadable: the other files, with reasons.
+        incomplete: files that end too soon and are used all the same, with what is there.
         digest: SHA-256 of all of ``data``, UNREAD in such a dry run.
     """
 
     data: NDArray[np.uint8]
     kept: NDArray[np.int64]
     unreadable: list[str]
+    incomplete: list[str]
     digest: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the person should know of the files."""
+        return (*unreadable_note(self.unreadable), *incomplete_note(self.incomplete))
 
 
 def cache_root() -> Path:
@@ -67,30 +76,35 @@ def cache_root() -> Path:
         raise DataError("the user has no home folder; set ALI_CACHE to a folder for decoded pictures") from error
 
 
-def decoded(files: Sequence[Path], root: Path, shape: tuple[int, ...], label: str) -> Decoded:
+def decoded(
+    files: Sequence[Path], root: Path, shape: tuple[int, ...], label: str, background: str = under.WHITE
+) -> Decoded:
     """The pictures of ``files`` below ``root``, fitted to ``shape`` (C, H, W), from the cache or into it.
 
     A cache that is damaged is built anew.
 
     Args:
         label: what the cache is of, such as "celeba-train".
+        background: under what is transparent; each has a cache of its own.
 
     Raises:
         DataError: the cache cannot be written, or none of the files can be read.
+        OptionError: the background is no colour.
     """
-    place = f"{label}-{_digest([os.fsencode(root.resolve()), str(shape).encode()])[:12]}"
+    made = (shape, RULES, under.rgb(background))
+    place = f"{label}-{_digest([os.fsencode(root.resolve()), str(made).encode()])[:12]}"
     folder = cache_root() / f"{place}-{_digest(_fingerprint(path, root) for path in files)[:16]}"
     if found := _opened(folder, len(files), shape):
         return found
     if dry_run.active.get():
         nothing = np.broadcast_to(np.zeros((), np.uint8), (len(files), *shape))
-        return Decoded(nothing, np.arange(len(files)), [], UNREAD)
+        return Decoded(nothing, np.arange(len(files)), [], [], UNREAD)
     try:
         with locks.holding(folder.parent / f".{place}.lock", f"the cache {str(folder)!r}", wait=-1):
             found = _opened(folder, len(files), shape)  # another process may have built it meanwhile
             if found is None:
                 _remove_others(folder, place)
-                _build(folder, files, root, shape)
+                _build(folder, files, root, shape, background)
                 found = _opened(folder, len(files), shape)
     except FolderError as error:
         raise DataError(f"{error}; {ADVICE}") from error
@@ -122,21 +136,26 @@ def _remove_others(folder: Path, place: str) -> None:
     atomic.sweep(folder.parent)
 
 
-def _build(folder: Path, files: Sequence[Path], root: Path, shape: tuple[int, ...]) -> None:
+def _build(folder: Path, files: Sequence[Path], root: Path, shape: tuple[int, ...], background: str) -> None:
     with atomic.making(folder) as temporary:
-        digest, unreadable = hashlib.sha256(), {}
+        digest, unreadable, incomplete = hashlib.sha256(), {}, []
         with (temporary / PICTURES).open("wb") as out:
-            for i, picture in enumerate(track(read_images(files, shape), "decoding pictures", len(files))):
+            pictures = track(read_images(files, shape, background), "decoding pictures", len(files))
+            for i, picture in enumerate(pictures):
+                name = files[i].relative_to(root)
                 if isinstance(picture, DataError):
-                    unreadable[i] = printable(f"{files[i].relative_to(root)}: {picture}", 400)
+                    unreadable[i] = printable(f"{name}: {picture}", 400)
                     continue
-                content = picture.tobytes()
+                if picture.missing:
+                    incomplete.append(printable(f"{name}: {picture.missing}", 400))
+                content = picture.pixels.tobytes()
                 out.write(content)
                 digest.update(content)
         if len(unreadable) == len(files):
             raise DataError(f"none of the {len(files)} pictures in {root} can be read, such as {unreadable[0]}")
         atomic.sync(temporary / PICTURES)
-        manifest = {"shape": shape, "files": len(files), "unreadable": unreadable, "sha256": digest.hexdigest()}
+        manifest = {"shape": shape, "files": len(files), "unreadable": unreadable, "incomplete": incomplete,
+                    "sha256": digest.hexdigest()}  # fmt: skip
         atomic.write(temporary / MANIFEST, json.dumps(manifest))
 
 
@@ -145,6 +164,7 @@ def _opened(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         unreadable = {int(i): printable(reason, 400) for i, reason in manifest["unreadable"].items()}
+        incomplete = [printable(name, 400) for name in manifest["incomplete"]]
         kept = np.array([i for i in range(files) if i not in unreadable], np.int64)
         with (folder / PICTURES).open("rb") as content:
             size = os.fstat(content.fileno()).st_size
@@ -156,4 +176,4 @@ def _opened(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded | None:
             data = np.memmap(content, np.uint8, mode="r", shape=(len(kept), *shape))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return Decoded(data, kept, list(unreadable.values()), found)
+    return Decoded(data, kept, list(unreadable.values()), incomplete, found)

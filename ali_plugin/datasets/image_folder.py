@@ -14,10 +14,10 @@ from ali_plugin.datasets.listing import (
     drawn,
     list_images,
     printable_names,
-    unreadable_note,
 )
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError
+from ali_plugin.pictures.background import WHITE
 from ali_plugin.pictures.decode import check_shape
 from ali_plugin.support import dry_run
 
@@ -25,7 +25,13 @@ HELD_OUT_SHARE = 0.1  # half of it for validation, half for test
 FEW, LEAST = 8, 2  # from so many pictures on, validation and test have at least so many each; below that, one each
 
 
-def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ...] = (), **_: Any) -> DataSplit:
+def image_folder(
+    split: Split,
+    data_dir: Path | None = None,
+    data_shape: tuple[int, ...] = (),
+    background: str = WHITE,
+    **_: Any,
+) -> DataSplit:
     """Every picture below ``data_dir``, resized (shorter side) and centre-cropped to ``data_shape``.
 
     Subfolders of ``data_dir`` are the classes. Of each class a tenth is held out, drawn with a fixed seed: half of it
@@ -42,11 +48,11 @@ def image_folder(split: Split, data_dir: Path | None = None, data_shape: tuple[i
     classes = class_names(listing.files, data_dir)
     labels = class_numbers(listing.files, data_dir, classes) if classes else np.zeros(len(listing.files), np.int64)
     order = drawn(listing, labels)
-    pictures = decoded([listing.files[i] for i in order], data_dir, data_shape, "image-folder")
+    pictures = decoded([listing.files[i] for i in order], data_dir, data_shape, "image-folder", background)
     order = order[pictures.kept]  # file numbers of the pictures
     part, note = _part(len(order), split)
     names = listing.names()
-    notes = (*listing.notes(), *unreadable_note(pictures.unreadable), *note)
+    notes = (*listing.notes(), *pictures.notes, *note)
     if dry_run.active.get():
         notes += ("a dry run decodes nothing, so files that cannot be read still count",)
     return DataSplit(

@@ -109,6 +109,13 @@ def unreadable_note(unreadable: Sequence[str]) -> tuple[str, ...]:
     return (f"{len(unreadable)} pictures could not be read and are left out: {_named(unreadable)}",)
 
 
+def incomplete_note(incomplete: Sequence[str]) -> tuple[str, ...]:
+    """A sentence about files that end too soon and are used, if there are any."""
+    if not incomplete:
+        return ()
+    return (f"{len(incomplete)} pictures are not complete and are used as far as they go: {_named(incomplete)}",)
+
+
 def _count(names: Sequence[str]) -> str:
     return f"{len(names)} ({_named(names)})"
 

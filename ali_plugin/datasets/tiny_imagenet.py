@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.listing import class_names, class_numbers, drawn, is_hidden, list_images, unreadable_note
+from ali_plugin.datasets.listing import class_names, class_numbers, drawn, is_hidden, list_images
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError
 
@@ -50,7 +50,7 @@ def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[
         pictures.data,
         labels[pictures.kept],
         classes,
-        (*listing.notes(), *unreadable_note(pictures.unreadable)),
+        (*listing.notes(), *pictures.notes),
         files=tuple(path.relative_to(root).as_posix() for path in files),
         digest=pictures.digest,
     )

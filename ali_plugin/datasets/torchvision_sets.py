@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.listing import unreadable_note
 from ali_plugin.datasets.split import DataSplit, Split
 from ali_plugin.errors import DataError, MissingExtra
 from ali_plugin.support import dry_run
@@ -107,7 +106,7 @@ def celeba(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ..
     pictures = decoded(files, folder, data_shape, f"celeba-{part}")
     labels = whole.attr.numpy().astype(np.int64)[pictures.kept]
     names = tuple(name for name in whole.attr_names if name)
-    notes = unreadable_note(pictures.unreadable)
+    notes = pictures.notes
     files_of = tuple(whole.filename)
     return DataSplit(pictures.data, labels, names, notes, files=files_of, digest=pictures.digest)
 

@@ -113,8 +113,16 @@ def _number(context: Context, name: str) -> int:
 
 def _pictures(context: Context, folder: Path) -> DataSplit:
     """All pictures of a folder."""
-    shape = context.model.config.data_shape
-    found = joined([load_split("image-folder", split, data_dir=folder, data_shape=shape, registry=context.registry)
-                    for split in SPLITS])  # fmt: skip
+    found = joined([
+        load_split(
+            "image-folder",
+            split,
+            data_dir=folder,
+            data_shape=context.model.config.data_shape,
+            background=context.background,
+            registry=context.registry,
+        )
+        for split in SPLITS
+    ])  # fmt: skip
     context.notes += (f"{folder}: {note}" for note in found.notes)
     return found

@@ -37,6 +37,7 @@ class Context:
         scorer: of the anomalies, with its options.
         strange: the anomalies: names of classes of the dataset, or folders of pictures.
         normal: names of the classes that are none; the others are.
+        background: under what is transparent, for a dataset that takes one.
         notes: what a person should know; metrics add to it.
     """
 
@@ -53,6 +54,7 @@ class Context:
     scorer_options: Mapping[str, Any] = field(default_factory=dict)
     strange: tuple[str, ...] = ()
     normal: tuple[str, ...] = ()
+    background: str | None = None
     registry: Registry | None = None
     notes: list[str] = field(default_factory=list)
     _splits: dict[Split, DataSplit] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class Context:
                 name,
                 data_dir=self.data_dir,
                 data_shape=self.model.config.data_shape,
+                background=self.background,
                 registry=self.registry,
             )
         return self._splits[name]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ali_plugin.errors import ConfigError
 from ali_plugin.folder.model_folder import TRAINING_NAME
+from ali_plugin.pictures.background import is_background
 from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.strict_json import is_integer, is_number, read_object, short
 from ali_registry.text import is_clean
@@ -22,6 +23,7 @@ class TrainingRecord:
         command: that makes it again; a data folder is called DATA.
         steps: that were done; planned: that were asked for.
         versions: of the libraries, by distribution; hardware: what it ran on, by kind.
+        background: under what was transparent in its pictures; None where nothing was, and in older records.
     """
 
     command: str
@@ -32,6 +34,7 @@ class TrainingRecord:
     seconds: float
     versions: dict[str, str]
     hardware: dict[str, str]
+    background: str | None = None
 
     @classmethod
     def from_folder(cls, folder: Path) -> TrainingRecord | None:
@@ -40,7 +43,7 @@ class TrainingRecord:
         if not path.exists():
             return None
         raw = read_object(path)
-        if set(raw) != {field.name for field in fields(cls)}:
+        if set(raw) | {"background"} != {field.name for field in fields(cls)}:
             raise ConfigError(f"{path} is no training record of this version; remove it")
         sound = {
             "command": is_clean(raw["command"], MAX_COMMAND),
@@ -49,10 +52,15 @@ class TrainingRecord:
             **{name: is_integer(raw[name]) for name in ("steps", "planned")},
             "seconds": is_number(raw["seconds"]) and raw["seconds"] >= 0,
             **{name: _are_clean(raw[name]) for name in ("versions", "hardware")},
+            "background": _is_background(raw.get("background")),
         }
         if odd := [name for name, holds in sound.items() if not holds]:
             raise ConfigError(f"{path}: {odd[0]} is {short(raw[odd[0]])}, which no run writes; remove the file")
         return cls(**raw)
+
+
+def _is_background(value: object) -> bool:
+    return value is None or (isinstance(value, str) and is_background(value))
 
 
 def _are_clean(texts: object) -> bool:

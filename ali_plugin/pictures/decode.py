@@ -1,16 +1,19 @@
-"""The one door for picture files: opened by content, turned upright, laid on white, made grey or colour, fitted.
+"""The one door for picture files: opened by content, turned upright, fitted, made plain grey or colour.
 
 What a decoder raises for a file is a ``DataError`` here: it costs that file and nothing else.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -19,18 +22,24 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ali_plugin.errors import DataError, PartMismatch
+from ali_plugin.pictures import background as under
+from ali_plugin.pictures import cut_off
+from ali_plugin.pictures.background import WHITE
+from ali_plugin.pictures.colour import in_8_bits, plain
 from ali_plugin.support.budget import Budget
 from ali_registry.text import printable
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM")
 """What is opened, whatever its name: formats that need no outside program (EPS would start Ghostscript)."""
-KINDS = "PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000 or PNM"
+KINDS = "PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000, PNM, or HEIF with 'ali-plugin[pictures]'"
 MODES = {1: "L", 3: "RGB"}
 JPEG_HEAD, START_OF_SCAN, ADOBE = b"\xff\xd8\xff", 0xDA, 0xEE
-BACKGROUND = "white"  # under whatever is transparent
+RULES = 2  # how a file becomes pixels; with another number, caches of before are not used
+LEAST_THERE = 0.5  # of the rows of a file that ends too soon
 
 MAX_BYTES = 1 << 29  # of a file; some decoders read it whole
 MAX_PIXELS = 1 << 26  # of a decoded picture, 8192 x 8192: a decoder and what follows take up to 16 bytes for each
@@ -47,29 +56,68 @@ TURNS = {
 """EXIF's orientations."""
 
 
-def read_image(path: Path, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """One picture file as uint8 (C, H, W); see ``fit_image``. Of several frames the first is taken.
+@dataclass(frozen=True)
+class Picture:
+    """What was read from a file.
+
+    Attributes:
+        pixels: uint8 (C, H, W).
+        missing: what of the file is not there, in words; empty where nothing is.
+    """
+
+    pixels: NDArray[np.uint8]
+    missing: str = ""
+
+
+def read_image(path: Path, data_shape: tuple[int, ...], background: str = WHITE) -> NDArray[np.uint8]:
+    """One picture file as uint8 (C, H, W); see ``read_picture``."""
+    return read_picture(path, data_shape, background).pixels
+
+
+def read_picture(path: Path, data_shape: tuple[int, ...], background: str = WHITE) -> Picture:
+    """One picture file, fitted as ``fit_image`` does it. Of several frames the first is taken.
+
+    Of a file that ends too soon the rows that are there are the picture, if they are half of all.
 
     Raises:
-        DataError: it cannot be read, or is too large.
+        DataError: it cannot be read, or is too large, or too much of it is missing.
+        OptionError: the background is no colour.
         PartMismatch: ``data_shape`` is not that of pictures.
     """
     check_shape(data_shape)
+    colour = under.rgb(background)
+
+    def opened(file: BinaryIO) -> ImageFile:
+        image = _image(file)
+        _reduce(image, data_shape)
+        return image
+
     with _ours(), _opened(path) as file, _image(file) as image:
         if prod(image.size) > MAX_HEADER_PIXELS:
             raise _too_large(image)
         with IN_FLIGHT.taking(prod(image.size)):
-            return _fitted(image, data_shape)
+            _reduce(image, data_shape)
+            try:
+                image.load()
+            except OSError as error:
+                if not cut_off.is_cut_off(error):
+                    raise
+                there, rows = cut_off.what_is_there(file, opened)
+                missing = _missing(len(rows) / there.height)
+                return Picture(_fitted(there, data_shape, colour, rows), missing)
+            return Picture(_fitted(image, data_shape, colour))
 
 
-def read_images(paths: Sequence[Path], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
+def read_images(
+    paths: Sequence[Path], data_shape: tuple[int, ...], background: str = WHITE
+) -> Iterator[Picture | DataError]:
     """Pictures in the order of ``paths``, decoded in threads, or the reason why one cannot be read."""
     check_shape(data_shape)
     chunk = min(512, max(16, WAITING // prod(data_shape)))
 
-    def read(path: Path) -> NDArray[np.uint8] | DataError:
+    def read(path: Path) -> Picture | DataError:
         try:
-            return read_image(path, data_shape)
+            return read_picture(path, data_shape, background)
         except DataError as error:
             return error
 
@@ -80,19 +128,22 @@ def read_images(paths: Sequence[Path], data_shape: tuple[int, ...]) -> Iterator[
             yield from decoded
 
 
-def fit_image(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A picture as uint8 (C, H, W): upright, resized by its shorter side and centre-cropped.
+def fit_image(image: Image.Image, data_shape: tuple[int, ...], background: str = WHITE) -> NDArray[np.uint8]:
+    """A picture as uint8 (C, H, W): upright, resized by its shorter side and centre-cropped, in grey or sRGB.
 
-    What is transparent shows white. Grey of 16 bits is scaled to 8; so are 32-bit integers and floats, from the
-    least of the ranges 0 to 65535 (floats: 0 to 1, 255, 65535) that holds them, or else from their own extremes.
+    Bits and colours are as ``ali_plugin.pictures.colour`` has them; what is transparent shows the background.
 
     Raises:
         DataError: it cannot be decoded, or is too large.
+        OptionError: the background is no colour.
         PartMismatch: ``data_shape`` is not that of pictures.
     """
     check_shape(data_shape)
+    colour = under.rgb(background)
     with _ours():
-        return _fitted(image, data_shape)
+        _reduce(image, data_shape)
+        image.load()
+        return _fitted(image, data_shape, colour)
 
 
 def read_whole(path: Path, longest: int) -> Image.Image:
@@ -106,7 +157,7 @@ def read_whole(path: Path, longest: int) -> Image.Image:
             raise _too_large(image)
         with IN_FLIGHT.taking(prod(image.size)):
             image.load()
-            whole = _on_background(_in_8_bits(image), "RGB").copy()
+            whole = plain(in_8_bits(image), "RGB", b"", under.rgb(WHITE)).copy()
             whole.thumbnail((longest, longest), Image.Resampling.LANCZOS)
             return whole
 
@@ -119,7 +170,7 @@ def check_shape(data_shape: tuple[int, ...]) -> None:
 
 def is_picture(path: Path) -> bool:
     """Whether a file begins as a picture does."""
-    Image.init()
+    _all_formats()
     try:
         with _opened(path) as file:
             head = file.read(16)
@@ -131,8 +182,16 @@ def is_picture(path: Path) -> bool:
 
 def suffixes() -> frozenset[str]:
     """Endings of the names of picture files, ".png" and such."""
-    Image.init()
+    _all_formats()
     return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in (*FORMATS, "MPO"))
+
+
+@cache
+def _all_formats() -> None:
+    """Let Pillow know its formats, and HEIF from the extra ``pictures`` where it is installed."""
+    Image.init()
+    with suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
 
 
 @contextmanager
@@ -175,7 +234,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _image(file: BinaryIO) -> Image.Image:
+def _image(file: BinaryIO) -> ImageFile:
     head = file.read(len(JPEG_HEAD))
     file.seek(0)
     if head == JPEG_HEAD:  # not through Pillow's factory, which fails on sound pictures with an odd table of others
@@ -183,6 +242,7 @@ def _image(file: BinaryIO) -> Image.Image:
             return JpegImageFile(file)
         except Exception:  # what cameras and programs have written beside a sound picture
             return JpegImageFile(BytesIO(_without_metadata(file)))
+    _all_formats()
     return Image.open(file, formats=[name for name in FORMATS if name != "HEIF" or name in Image.OPEN])
 
 
@@ -201,18 +261,37 @@ def _too_large(image: Image.Image) -> DataError:
     return DataError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; shrink the picture")
 
 
-def _fitted(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    channels, height, width = data_shape
+def _missing(share: float) -> str:
+    """What is said of a file of which this share of the rows is there; DataError where that is too little."""
+    if share < LEAST_THERE:
+        raise DataError(f"it ends too soon: {share:.0%} of its rows are there, less than {LEAST_THERE:.0%}")
+    return f"it ends too soon, {share:.0%} of its rows are there"
+
+
+def _reduce(image: Image.Image, data_shape: tuple[int, ...]) -> None:
+    """Have a large JPEG decoded smaller; DataError for what is too large all the same."""
+    _, height, width = data_shape
     if prod(image.size) > REDUCED:
         image.draft(None, (2 * width, 2 * height))
     if prod(image.size) > MAX_PIXELS:
         raise _too_large(image)
-    image.load()
-    plain = _on_background(_in_8_bits(image), MODES[channels])
-    turn = TURNS.get(_orientation(image))
-    upright = plain if turn is None else plain.transpose(turn)
+
+
+def _fitted(
+    image: Image.Image, data_shape: tuple[int, ...], background: under.RGB, rows: range | None = None
+) -> NDArray[np.uint8]:
+    """See ``fit_image``. Colours are made plain when the picture is small.
+
+    Args:
+        rows: of the image, which are the picture; None for all.
+    """
+    channels, height, width = data_shape
+    turn, profile = TURNS.get(_orientation(image)), image.info.get("icc_profile")
+    stored = in_8_bits(image if rows is None else image.crop((0, rows.start, image.width, rows.stop)))
+    upright = stored if turn is None else stored.transpose(turn)
     fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
-    return np.asarray(fitted, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
+    shown = plain(fitted, MODES[channels], profile if isinstance(profile, bytes) else b"", background)
+    return np.asarray(shown, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -221,33 +300,3 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # EXIF is written by every camera in its own way; the picture is sound all the same
         return 1
-
-
-def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Grey of more bits or of floats scaled to 8 bits; others as they are."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image)
-    transparent = image.info.get("transparency")
-    low, high = _range(values, (65535.0,) if image.mode.startswith("I") else (1.0, 255.0, 65535.0))
-    scaled = (values.astype(np.float32) - low) * np.float32(255 / (high - low) if high > low else 0)
-    grey = np.nan_to_num(scaled, copy=False, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey)
-
-
-def _range(values: NDArray[np.generic], usual: Sequence[float]) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise DataError("it has no finite values")
-    low, high = float(finite.min()), float(finite.max())
-    return next(((0.0, top) for top in usual if low >= 0 and high <= top), (low, high))
-
-
-def _on_background(image: Image.Image, mode: str) -> Image.Image:
-    if image.has_transparency_data:
-        picture = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        image = Image.new("RGB", picture.size, BACKGROUND)
-        image.paste(picture, mask=picture.getchannel("A"))
-    return image if image.mode == mode else image.convert(mode)

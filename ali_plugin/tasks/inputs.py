@@ -12,17 +12,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin.config import conditions
-from ali_plugin.datasets import load_split
-from ali_plugin.datasets.listing import list_images, unreadable_note
-from ali_plugin.datasets.split import Split, joined, to_unit
+from ali_plugin.datasets import load_split, refuse_background
+from ali_plugin.datasets.listing import incomplete_note, list_images, unreadable_note
+from ali_plugin.datasets.split import DataSplit, Split, joined, to_unit
 from ali_plugin.errors import DataError, OptionError
 from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import download as hub
 from ali_plugin.model import ALI
+from ali_plugin.pictures.background import WHITE
 from ali_plugin.pictures.decode import check_shape, read_images
 from ali_plugin.support.devices import resolve_device
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
-from ali_registry import Architecture, default_registry
+from ali_registry import Architecture, Dataset, default_registry
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset, and how it is read for a model.
+
+    Attributes:
+        background: under what is transparent; None for a dataset that takes none.
+    """
+
+    name: str
+    data_dir: Path | None
+    background: str | None
+
+    def split(self, split: Split, data_shape: tuple[int, ...]) -> DataSplit:
+        """One split of it; raises as ``load_split`` does."""
+        return load_split(self.name, split, data_dir=self.data_dir, data_shape=data_shape, background=self.background)
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,7 @@ def load_inputs(
     limit: int | None = None,
     condition: str | None = None,
     whole: bool = False,
+    background: str | None = None,
 ) -> Inputs:
     """The pictures that are named or lie in named folders, or samples of a dataset.
 
@@ -77,27 +96,28 @@ def load_inputs(
         limit: at most so many of a folder or dataset, spread evenly over it.
         condition: of named pictures, as ``conditions.parse`` reads it; a dataset's own labels otherwise.
         whole: all samples of a dataset whose samples are named files, not only the held-out ones.
+        background: under what is transparent; what the model was trained with if None.
 
     Raises:
         DataError: a picture that is named cannot be read, or none of a folder's.
         OptionError: nothing says where the data are.
     """
     if images:
-        data, names, notes = _pictures(images, model.config.data_shape, limit)
+        data, names, notes = _pictures(
+            images, model.config.data_shape, limit, background or _background_of(source) or WHITE
+        )
         return Inputs(data, condition=_named_condition(model, condition, len(data)), names=names, notes=notes)
-    name, folder = dataset_of(model, source, dataset, data_dir)
-    split = load_split(name, "test", data_dir=folder, data_shape=model.config.data_shape)
+    found = dataset_of(model, source, dataset, data_dir, background)
+    split = found.split("test", model.config.data_shape)
     if whole and split.names:
         others: tuple[Split, ...] = ("validation", "train")
-        split = joined(
-            [split, *(load_split(name, s, data_dir=folder, data_shape=model.config.data_shape) for s in others)]
-        )
+        split = joined([split, *(found.split(other, model.config.data_shape) for other in others)])
     count = min(limit or len(split), len(split))
     chosen = _spread(count, len(split))
     labels = None if split.labels is None else torch.from_numpy(split.labels[chosen])
     size = model.config.condition_size
     if size and condition is None and labels is None:
-        raise OptionError(f"dataset {name!r} has no labels to condition on; give a --condition")
+        raise OptionError(f"dataset {found.name!r} has no labels to condition on; give a --condition")
     return Inputs(
         torch.from_numpy(split.data[chosen]),
         labels,
@@ -110,15 +130,38 @@ def load_inputs(
 
 
 def dataset_of(
-    model: ALI, source: str, dataset: str | None = None, data_dir: Path | None = None
-) -> tuple[str, Path | None]:
+    model: ALI,
+    source: str,
+    dataset: str | None = None,
+    data_dir: Path | None = None,
+    background: str | None = None,
+) -> Source:
     """The dataset to use: the one that is named, else the run's, else the architecture's.
 
+    Args:
+        background: for the dataset, if it takes one; what the model was trained with if None.
+
     Raises:
-        OptionError: none is known.
+        OptionError: no dataset is known, or it takes no background.
     """
-    if dataset is not None:
-        return dataset, data_dir
+    name, folder = (dataset, data_dir) if dataset is not None else _own_dataset(model, source, data_dir)
+    record = default_registry().get(Dataset, name)
+    refuse_background(record, background)
+    if record.takes_background:
+        background = background or _background_of(source) or WHITE
+    return Source(name, folder, background)
+
+
+def _background_of(source: str) -> str | None:
+    """What lay under transparent pictures when a model was trained, where that is known."""
+    place = hub.locate(source)
+    if (place / TRAIN_CONFIG_NAME).is_file():
+        return TrainConfig.from_file(place / TRAIN_CONFIG_NAME).background
+    training = TrainingRecord.from_folder(place)
+    return training.background if training else None
+
+
+def _own_dataset(model: ALI, source: str, data_dir: Path | None) -> tuple[str, Path | None]:
     place = hub.locate(source)
     if (place / TRAIN_CONFIG_NAME).is_file():
         run = TrainConfig.from_file(place / TRAIN_CONFIG_NAME)
@@ -139,7 +182,7 @@ def _named_condition(model: ALI, text: str | None, count: int) -> Tensor | None:
 
 
 def _pictures(
-    images: Sequence[Path], data_shape: tuple[int, ...], limit: int | None
+    images: Sequence[Path], data_shape: tuple[int, ...], limit: int | None, background: str
 ) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
     """Pictures (N, *data_shape), uint8, their names and notes. What is named itself has to be readable."""
     check_shape(data_shape)
@@ -153,18 +196,20 @@ def _pictures(
             notes += listing.notes()
         else:
             named.append(path)
-    pictures, names, unreadable = list[NDArray[np.uint8]](), list[str](), list[str]()
-    for path, picture in zip(named, read_images(named, data_shape), strict=True):
+    pictures, names, unreadable, incomplete = list[NDArray[np.uint8]](), list[str](), list[str](), list[str]()
+    for path, picture in zip(named, read_images(named, data_shape, background), strict=True):
         if not isinstance(picture, DataError):
-            pictures.append(picture)
+            pictures.append(picture.pixels)
             names.append(str(path))
+            incomplete += [f"{path}: {picture.missing}"] if picture.missing else []
         elif path in in_folder:
             unreadable.append(f"{path}: {picture}")
         else:
             raise DataError(f"{str(path)!r} cannot be read as a picture: {picture}") from picture
     if not pictures:
         raise DataError(f"none of the {len(named)} pictures can be read, such as {unreadable[0]}")
-    return torch.from_numpy(np.stack(pictures)), tuple(names), (*notes, *unreadable_note(unreadable))
+    notes += (*unreadable_note(unreadable), *incomplete_note(incomplete))
+    return torch.from_numpy(np.stack(pictures)), tuple(names), tuple(notes)
 
 
 def _spread(count: int, size: int) -> NDArray[np.int64]:

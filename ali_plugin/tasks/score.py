@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ali_plugin.datasets import load_split
 from ali_plugin.datasets.split import Split
 from ali_plugin.errors import OptionError
 from ali_plugin.evaluation.samples import Samples
@@ -20,7 +19,7 @@ from ali_plugin.model import ALI
 from ali_plugin.pictures.scored import Group, save_groups
 from ali_plugin.scoring import Scoring
 from ali_plugin.support import atomic
-from ali_plugin.tasks.inputs import Inputs, dataset_of
+from ali_plugin.tasks.inputs import Inputs, Source, dataset_of
 from ali_plugin.tasks.output import PICTURE, TENSORS, write_tensors
 from ali_registry.text import printable
 
@@ -51,15 +50,14 @@ class Ordinary:
             OptionError: nothing says what the model was trained on, or where that is.
             DataError: it is not there.
         """
-        name, folder = self._place()
-        shape = self.model.config.data_shape
-        return Samples(self.model, load_split(name, split, data_dir=folder, data_shape=shape))
+        return Samples(self.model, self._place().split(split, self.model.config.data_shape))
 
-    def _place(self) -> tuple[str, Path | None]:
+    def _place(self) -> Source:
         if self.of_training or self.dataset is None:
             return dataset_of(self.model, self.source, self.dataset, self.data_dir)
-        name, folder = dataset_of(self.model, self.source)
-        return name, folder or (self.data_dir if name == self.dataset else None)
+        own = dataset_of(self.model, self.source)
+        beside = self.data_dir if own.name == self.dataset else None
+        return replace(own, data_dir=own.data_dir or beside)
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,7 @@ def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSpli
         split,
         data_dir=None if config.data_dir is None else Path(config.data_dir),
         data_shape=data_shape(config, registry),
+        background=config.background,
         registry=registry,
     )
 

@@ -11,7 +11,10 @@ from typing import Any, Literal, TypeVar, get_args
 from ali_plugin.config import settings, shapes
 from ali_plugin.config.schedule import Schedule
 from ali_plugin.config.settings import Settings
+from ali_plugin.datasets import refuse_background
 from ali_plugin.errors import ALIError, ConfigError, DataError, OptionError
+from ali_plugin.pictures import background
+from ali_plugin.pictures.background import WHITE
 from ali_plugin.support.limits import MAX_SEED, MAX_SIZE, MAX_STEPS
 from ali_plugin.support.paths import absolute
 from ali_plugin.support.strict_json import read_object, short
@@ -72,6 +75,10 @@ class TrainConfig:
     )
     channels: int | None = field(
         default=None, metadata=Option("1 for grey, 3 for colour, where it is for both.", default="the data's").told
+    )
+    background: str | None = field(
+        default=None,
+        metadata=Option("Under what is transparent in pictures: white, black or #rrggbb.", default="white").told,
     )
     objective: str = field(default="ali", metadata=Option("What the players play.", default=RECIPE).told)
     settings: Settings = field(
@@ -140,6 +147,8 @@ class TrainConfig:
             object.__setattr__(self, "image_size", shapes.image_size(self.image_size))
         if self.channels is not None:
             shapes.channels(self.channels)
+        if self.background is not None:
+            object.__setattr__(self, "background", background.named(self.background))
         for name in ("batch_size", "log_every", "sample_every", "checkpoint_every", "keep", "latent_size", "labels"):
             _positive(name, getattr(self, name))
         for name in ("lr", "lr_discriminator"):
@@ -227,7 +236,7 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     shape = data_shape(config, registry)
     size = shapes.told(shape if shapes.is_open(architecture) else ())
     config = replace(config, settings=_complete(config, given, registry), **{**NO_SIZE, **size})
-    return _with_absolute_folder(config, registry)
+    return _with_absolute_folder(_with_background(config, registry), registry)
 
 
 def data_shape(config: TrainConfig, registry: Registry) -> tuple[int, ...]:
@@ -293,6 +302,8 @@ def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -
     if "settings" in given:
         given["settings"] = _same(saved, given["settings"], registry)
     given = _without_size(saved, given, registry)
+    if "background" in given:
+        given["background"] = background.named(given["background"])
     changed = {name: value for name, value in given.items() if value != getattr(saved, name)}
     resumable = {choice.name for choice in fields(saved) if option_of(choice).resumable}
     if refused := sorted(set(changed) - resumable):
@@ -333,6 +344,18 @@ def _ends(name: str, value: float | str | None) -> tuple[float, ...]:
         return Schedule.of(value).ends
     except ValueError as error:
         raise OptionError(f"--{name.replace('_', '-')}: {short(str(error), 200)}") from error
+
+
+def _with_background(config: TrainConfig, registry: Registry) -> TrainConfig:
+    """The config with a background where its dataset takes one.
+
+    Raises:
+        UnknownName: nothing registers the dataset.
+        OptionError: there is a background, and the dataset takes none.
+    """
+    dataset = registry.get(Dataset, config.dataset)
+    refuse_background(dataset, config.background)
+    return replace(config, background=config.background or WHITE) if dataset.takes_background else config
 
 
 def _with_absolute_folder(config: TrainConfig, registry: Registry) -> TrainConfig:

@@ -27,6 +27,7 @@ class Given:
     images: tuple[Path, ...]
     dataset: str | None
     data_dir: Path | None
+    background: str | None
     condition: str | None
     device: str
 
@@ -44,7 +45,17 @@ class Given:
         from ali_plugin.tasks.inputs import load_inputs, load_model
 
         model = load_model(self.model, self.device)
-        inputs = load_inputs(model, self.model, self.images, self.dataset, self.data_dir, limit, self.condition, whole)
+        inputs = load_inputs(
+            model,
+            self.model,
+            self.images,
+            self.dataset,
+            self.data_dir,
+            limit,
+            self.condition,
+            whole,
+            self.background,
+        )
         for line in inputs.notes:
             note(line)
         return model, inputs
@@ -59,11 +70,12 @@ def shows_data(function: Callable[..., None]) -> Callable[..., None]:
         images: tuple[Path, ...],
         dataset: str | None,
         data_dir: Path | None,
+        background: str | None,
         condition: str | None,
         device: str,
         **own: Any,
     ) -> None:
-        function(Given(model, images, dataset, data_dir, condition, device), **own)
+        function(Given(model, images, dataset, data_dir, background, condition, device), **own)
 
     shared = (
         click.argument("model", type=MODEL),

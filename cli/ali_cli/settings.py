@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ali_cli.paths import ReadPath
+from ali_plugin.pictures.background import named
 from ali_plugin.support.limits import MAX_SEED
 from ali_registry import Entry, restrict_plugins
 
@@ -64,6 +65,15 @@ def global_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
+class Background(click.ParamType[str]):
+    """A colour, by its one name."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return named(value)
+
+
 def json_option(function: F) -> F:
     """--json, passed as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
@@ -88,7 +98,8 @@ def device_option(function: F) -> F:
 
 
 def data_options(function: F) -> F:
-    """--dataset and --data-dir, for commands that take held-out data."""
+    """--dataset, --data-dir and --background, for commands that take held-out data."""
+    function = background_option(function)
     function = click.option("--data-dir", type=ReadPath(), help="Folder of the dataset's files.")(function)
     return click.option("--dataset", help="Take data from this dataset instead of the model's own.")(function)
 
@@ -104,6 +115,12 @@ def scorer_options(function: F) -> F:
     )(function)
     shown = "As `ali list scorer` shows them."
     return click.option("--scorer", default="reconstruction", show_default=True, help=shown)(function)
+
+
+def background_option(function: F) -> F:
+    """--background, for commands that take pictures."""
+    return click.option("--background", type=Background(), help="Under what is transparent in pictures: white, black "
+                        "or #rrggbb. [default: as the model was trained]")(function)  # fmt: skip
 
 
 def condition_option(function: F) -> F:

@@ -243,12 +243,15 @@ class Dataset(Buildable):
     Attributes:
         data_shape: the shape of a sample, None if it is fitted to the architecture.
         needs_data_dir: the data cannot be had without ``--data-dir``.
+        takes_background: its pictures may be transparent; ``build`` also accepts ``background``, the colour under them
+            as ``--background`` takes it.
         hub_id: the dataset on the Hugging Face Hub that it is, or is a part of; model cards link to it.
     """
 
     kind = "dataset"
     data_shape: tuple[int, ...] | None = None
     needs_data_dir: bool = False
+    takes_background: bool = False
     licence: str = ""
     hub_id: str = ""
 

@@ -37,6 +37,7 @@ def record(trainer: Run) -> TrainingRecord:
         seconds=round(trainer.seconds, 1),
         versions={**plugins, **machine.versions()},
         hardware=machine.hardware(trainer.device),
+        background=trainer.config.background,
     )
 
 

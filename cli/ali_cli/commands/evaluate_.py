@@ -54,6 +54,7 @@ def command(
     metrics: tuple[str, ...],
     dataset: str | None,
     data_dir: Path | None,
+    background: str | None,
     seed: int,
     device: str,
     as_json: bool,
@@ -75,17 +76,19 @@ def command(
     if Path(model).is_dir():
         record.read(Path(model))  # one that is damaged is found before the work
     loaded = load_model(model, device)
-    name, folder = dataset_of(loaded, model, dataset, data_dir)
-    context = Context(loaded, name, folder, seed, scorer_options=of_scorer, **options)
+    source = dataset_of(loaded, model, dataset, data_dir, background)
+    context = Context(
+        loaded, source.name, source.data_dir, seed, background=source.background, scorer_options=of_scorer, **options
+    )
     figures = evaluate(context, metrics)
     for line in context.notes:
         note(line)
     if as_json:
-        print_json({"model": model, "dataset": name, "metrics": figures})
+        print_json({"model": model, "dataset": source.name, "metrics": figures})
     else:
-        _print(figures, f"{model} on {name}")
+        _print(figures, f"{model} on {source.name}")
     if Path(model).is_dir():
-        record.keep(Path(model), record.figures_of(figures, name, seed, default_registry()))
+        record.keep(Path(model), record.figures_of(figures, source.name, seed, default_registry()))
 
 
 def _print(figures: Mapping[str, Mapping[str, float]], title: str) -> None:
