@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from ali_plugin.config.model_config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.folder import model_folder
 from ali_plugin.hub import download as hub
-from ali_plugin.nets import state
+from ali_plugin.nets import latents, state
 from ali_plugin.nets.distribution import Posterior, as_posterior, noise_like
 from ali_plugin.scoring import DEFAULT, Scoring, Training
 from ali_plugin.support.devices import float32_by_default
@@ -278,16 +278,22 @@ class ALI(nn.Module):
 
     @torch.no_grad()
     @needed("the samples")
-    def sample(self, n: int, condition: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        condition: Tensor | None = None,
+        *,
+        truncation: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """n draws (n, *data_shape) of the model, with z from the prior.
 
         Args:
-            generator: for z, drawn on the generator's own device: a CPU generator's seed gives one z
-                whatever device the model is on.
+            truncation, generator: see ``prior``.
         """
         if n < 1:
             raise OptionError(f"cannot draw {n} samples, at least 1")
-        return self.decode(self.prior(n, generator), condition)
+        return self.decode(self.prior(n, generator, truncation), condition)
 
     @torch.no_grad()
     def vary_condition(self, z: Tensor, columns: Tensor | None = None) -> Tensor:
@@ -318,14 +324,64 @@ class ALI(nn.Module):
         Returns:
             (B, steps, *data_shape); the first and last are the reconstructions of a and b.
         """
-        z = lines(self.encode(a, condition).mean, self.encode(b, condition).mean, steps)
+        z = latents.lines(self.encode(a, condition).mean, self.encode(b, condition).mean, steps)
         repeated = None if condition is None else condition.repeat_interleave(steps, 0)
         paths = self.decode(z.flatten(0, 1), repeated)
         return paths.reshape(len(a), steps, *paths.shape[1:])
 
-    def prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n draws (n, latent_size) of N(0, I) on the model's device."""
-        return noise_like(torch.empty(n, self.config.latent_size, device=self.device, dtype=self.dtype), generator)
+    @torch.no_grad()
+    @needed("the traversals")
+    def traverse(
+        self,
+        directions: int | Sequence[int] = 8,
+        steps: int = 9,
+        reach: float = 3.0,
+        *,
+        z: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, list[int]]:
+        """Decode z while one of its elements at a time goes from -reach to reach; see ``latents.traversal``.
+
+        Args:
+            z: where the other elements stay, (1, latent_size); the prior's mean if None.
+            condition: (1, condition_size).
+
+        Returns:
+            (directions, steps, *data_shape) on the CPU, and which element each of the directions is.
+        """
+        start = torch.zeros(1, self.config.latent_size, device=self.device, dtype=self.dtype) if z is None else z
+        self._check(start, (self.config.latent_size,), "latents")
+
+        def decode(points: Tensor) -> Tensor:
+            return self.decode(points, None if condition is None else condition.expand(len(points), -1)).cpu()
+
+        return latents.traversal(decode, start, directions, steps, reach)
+
+    @torch.no_grad()
+    def neighbours(
+        self,
+        x: Tensor,
+        among: Tensor,
+        count: int = 8,
+        condition: Tensor | None = None,
+        among_condition: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The nearest of ``among`` (N, *data_shape) to each of x (B, *data_shape), by the means of q(z|x).
+
+        Returns:
+            Euclidean distances and indices, (B, count) each, nearest first; (B, N) where N is less.
+        """
+        return latents.nearest(self.encode(x, condition).mean, self.encode(among, among_condition).mean, count)
+
+    def prior(self, n: int, generator: torch.Generator | None = None, truncation: float | None = None) -> Tensor:
+        """n draws (n, latent_size) of N(0, I) on the model's device.
+
+        Args:
+            generator: drawn from on its own device: a CPU generator's seed gives one z whatever the model's device.
+            truncation: the largest size of an element, as ``latents.truncated`` has it; None for no end.
+        """
+        z = noise_like(torch.empty(n, self.config.latent_size, device=self.device, dtype=self.dtype), generator)
+        return z if truncation is None else latents.truncated(z, truncation)
 
     def _optional(self, condition: Tensor | None) -> tuple[Tensor, ...]:
         # An unconditional net of a plugin need not have the argument at all.
@@ -339,18 +395,6 @@ class ALI(nn.Module):
     def _check(self, tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
         if tuple(tensor.shape[1:]) != shape:
             raise PartMismatch(f"the model takes {what} (B, {', '.join(map(str, shape))}), got {tuple(tensor.shape)}")
-
-
-def lines(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Points (B, steps, L) on the lines between latents (B, L), both ends among them.
-
-    Raises:
-        OptionError: fewer than 2 steps.
-    """
-    if steps < 2:
-        raise OptionError(f"an interpolation has at least 2 steps, not {steps}")
-    weights = torch.linspace(0, 1, steps, device=start.device, dtype=start.dtype)
-    return torch.lerp(start[:, None], end[:, None], weights[None, :, None])
 
 
 def pair_logit(class_logits: Tensor) -> Tensor:

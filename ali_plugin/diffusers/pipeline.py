@@ -16,8 +16,8 @@ from ali_plugin.config.conditions import Labels
 from ali_plugin.diffusers.images import Images, check_output_type, from_tensor, to_tensor
 from ali_plugin.diffusers.storage import StoredPipeline
 from ali_plugin.errors import OptionError, PartMismatch
-from ali_plugin.model import lines
 from ali_plugin.nets.distribution import noise_like
+from ali_plugin.nets.latents import lines
 
 Generators = torch.Generator | list[torch.Generator]
 OnStepEnd = Callable[[DiffusionPipeline, int, int, dict[str, Any]], dict[str, Any]]

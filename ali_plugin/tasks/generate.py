@@ -19,18 +19,21 @@ from ali_plugin.tasks.inputs import Inputs
 
 
 @torch.no_grad()
-def sample(model: ALI, count: int, seed: int, chosen: Sequence[str] = ()) -> tuple[Tensor, int | None]:
+def sample(
+    model: ALI, count: int, seed: int, chosen: Sequence[str] = (), truncation: float | None = None
+) -> tuple[Tensor, int | None]:
     """Draws (N, *data_shape) on the CPU, the same for a seed whatever the device, and columns for a grid.
 
     Args:
         count: how many; of a conditional model, how many z.
         chosen: conditions as ``conditions.parse`` reads them; every one alone if there are none. Each z is
             decoded with each condition, row by row.
+        truncation: the largest size of an element of z; see ``ALI.prior``.
     """
     size = model.config.condition_size
     conditional = size > 0 or len(chosen) > 0
-    _refuse_too_many(count * (len(chosen) or size if conditional else 1), model)
-    z = model.prior(count, seeded(seed))
+    refuse_too_many(count * (len(chosen) or size if conditional else 1), model)
+    z = model.prior(count, seeded(seed), truncation)
     if not conditional:
         with needed(f"{count} samples"):
             return torch.cat([model.decode(part).cpu() for part in z.split(AT_ONCE)]), None
@@ -38,6 +41,18 @@ def sample(model: ALI, count: int, seed: int, chosen: Sequence[str] = ()) -> tup
         columns = torch.stack([conditions.parse(text, model.config) for text in chosen])  # (K, condition)
         return model.vary_condition(z, columns), len(columns)
     return model.vary_condition(z), size
+
+
+@torch.no_grad()
+def draw(model: ALI, inputs: Inputs, count: int, seed: int) -> Tensor:
+    """Samples like the inputs: each decoded from ``count`` draws of its q(z|x), (N count, *data_shape) on the CPU."""
+    refuse_too_many(len(inputs.data) * count, model)
+    generator, made = seeded(seed), list[Tensor]()
+    for x, condition in _parts(model, inputs):
+        posterior = model.encode(x, condition)
+        draws = [model.decode(posterior.sample(generator), condition).cpu() for _ in range(count)]
+        made.append(torch.stack(draws, 1).flatten(0, 1))
+    return torch.cat(made)
 
 
 def reconstruct(model: ALI, inputs: Inputs) -> Tensor:
@@ -65,7 +80,7 @@ def interpolate(model: ALI, inputs: Inputs, steps: int) -> Tensor:
     """
     if not len(inputs.data) or len(inputs.data) % 2:
         raise OptionError(f"paths go from one picture to the next, {len(inputs.data)} pictures do not make pairs")
-    _refuse_too_many(len(inputs.data) // 2 * (steps + 2), model)
+    refuse_too_many(len(inputs.data) // 2 * (steps + 2), model)
     x = inputs.x
     a, b = x[0::2], x[1::2]
     # Along a path the condition is the one of its first end.
@@ -74,7 +89,7 @@ def interpolate(model: ALI, inputs: Inputs, steps: int) -> Tensor:
     return torch.cat([a[:, None], between, b[:, None]], 1)
 
 
-def _refuse_too_many(count: int, model: ALI) -> None:
+def refuse_too_many(count: int, model: ALI) -> None:
     """Raise OptionError, before memory is taken, where ``count`` outputs are more than one command holds."""
     if count * max(prod(model.config.data_shape), model.config.latent_size) > MAX_DRAWN_ELEMENTS:
         raise OptionError(
