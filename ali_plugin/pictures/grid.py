@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from ali_plugin.errors import OptionError, PartMismatch
+from ali_plugin.pictures.decode import MAX_PIXELS
 from ali_plugin.support import atomic
 
 MAX_PICTURES = 4096
+LEGIBLE = 64  # pixels of a picture's longer side, to which small ones are enlarged
 PIXELS, EXTENT = 400, 5.0  # of a picture of points: width, and the smallest range it shows
 
 
@@ -26,14 +29,15 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
 
     Raises:
         PartMismatch: the data are no pictures.
-        OptionError: too many for one file.
+        OptionError: too many for one file, which is to be read again.
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise PartMismatch(f"data of shape {tuple(images.shape[1:])} are no pictures with 1 or 3 channels")
-    if len(images) > MAX_PICTURES:
-        raise OptionError(f"{len(images)} pictures are too many for one PNG (at most {MAX_PICTURES}); "
+    _refuse_what_is_no_picture(images)
+    height, width = images.shape[-2:]
+    zoom = max(1, LEGIBLE // max(height, width))
+    most = min(MAX_PICTURES, MAX_PIXELS // (zoom * zoom * (height + 1) * (width + 1)))
+    if len(images) > most:
+        raise OptionError(f"{len(images)} pictures of {height}x{width} are too many for one PNG (at most {most}); "
                           "write a .safetensors file")  # fmt: skip
-    zoom = max(1, 64 // images.shape[-1])
     whole = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns or ceil(sqrt(len(images))), padding=1)
     pixels = whole.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
@@ -44,6 +48,19 @@ def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
     """Write pictures as one PNG; see ``grid``."""
     picture = grid(images, columns)
     atomic.write_with(path, lambda temporary: picture.save(temporary, "PNG"))
+
+
+def save_each(images: Tensor, folder: Path) -> None:
+    """Write pictures (N, C, H, W) in [0, 1] into a new folder, 000000.png and so on, each in its own size.
+
+    Raises:
+        PartMismatch: the data are no pictures.
+        FolderError: the folder cannot be written.
+    """
+    _refuse_what_is_no_picture(images)
+    with atomic.making(folder) as temporary:
+        for i, image in enumerate(images.detach().float().cpu().clamp(0, 1)):
+            to_pil_image(image.mul(255).round().to(torch.uint8)).save(temporary / f"{i:06}.png", "PNG")
 
 
 def save_picture(data: Tensor, path: Path, columns: int | None = None) -> None:
@@ -62,6 +79,11 @@ def save_points(points: Tensor, path: Path) -> None:
     shade = 255 * (1 - np.sqrt(counts / max(counts.max(), 1)))
     picture = Image.fromarray(shade[::-1].round().astype(np.uint8))  # the second coordinate grows upwards
     atomic.write_with(path, lambda temporary: picture.save(temporary, "PNG"))
+
+
+def _refuse_what_is_no_picture(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise PartMismatch(f"data of shape {tuple(images.shape[1:])} are no pictures with 1 or 3 channels")
 
 
 def side_by_side(left: Tensor, right: Tensor) -> Tensor:

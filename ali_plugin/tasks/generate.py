@@ -44,15 +44,16 @@ def sample(
 
 
 @torch.no_grad()
-def draw(model: ALI, inputs: Inputs, count: int, seed: int) -> Tensor:
-    """Samples like the inputs: each decoded from ``count`` draws of its q(z|x), (N count, *data_shape) on the CPU."""
+def sample_like(model: ALI, inputs: Inputs, count: int, seed: int) -> tuple[Tensor, int | None]:
+    """Samples decoded from ``count`` draws of q(z|x) of each input, (N count, *data_shape) on the CPU, input by input,
+    and columns for a grid."""
     refuse_too_many(len(inputs.data) * count, model)
     generator, made = seeded(seed), list[Tensor]()
     for x, condition in _parts(model, inputs):
         posterior = model.encode(x, condition)
         draws = [model.decode(posterior.sample(generator), condition).cpu() for _ in range(count)]
         made.append(torch.stack(draws, 1).flatten(0, 1))
-    return torch.cat(made)
+    return torch.cat(made), count if count > 1 else None
 
 
 def reconstruct(model: ALI, inputs: Inputs) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ali_plugin.errors import OptionError
 from ali_plugin.folder import weights
-from ali_plugin.pictures.grid import save_picture
+from ali_plugin.pictures.grid import save_each, save_picture
+from ali_plugin.support import atomic
 
 PICTURE, TENSORS = ".png", ".safetensors"
 
@@ -21,6 +22,19 @@ def write_pictures(images: Tensor, out: Path, columns: int | None = None) -> Non
         save_picture(images, out, columns)
     else:
         write_tensors({"images": images}, out)
+
+
+def write_samples(images: Tensor, out: Path, columns: int | None = None) -> None:
+    """As ``write_pictures``; under another name, a folder with a PNG of each picture in its own size.
+
+    Raises:
+        FolderError: the folder is in use.
+    """
+    if out.suffix.lower() in (PICTURE, TENSORS):
+        write_pictures(images, out, columns)
+    else:
+        atomic.refuse_used(out)
+        save_each(images, out)
 
 
 def write_tensors(tensors: dict[str, Tensor], out: Path, names: Sequence[str] = ()) -> None:

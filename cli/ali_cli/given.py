@@ -63,7 +63,17 @@ class Given:
 
 def shows_data(function: Callable[..., None]) -> Callable[..., None]:
     """MODEL [IMAGES]... with their options, passed as one ``Given`` before the command's own options."""
+    return _shows(function, click.argument("images", nargs=-1, type=ReadPath()))
 
+
+def shows_pictures(function: Callable[..., None]) -> Callable[..., None]:
+    """MODEL IMAGES..., as ``shows_data``, but with at least one of them."""
+    return _shows(function, click.argument("images", nargs=-1, type=ReadPath(), required=True))
+
+
+def _shows(
+    function: Callable[..., None], images_argument: Callable[[Callable[..., None]], Callable[..., None]]
+) -> Callable[..., None]:
     @wraps(function)
     def command(
         model: str,
@@ -79,7 +89,7 @@ def shows_data(function: Callable[..., None]) -> Callable[..., None]:
 
     shared = (
         click.argument("model", type=MODEL),
-        click.argument("images", nargs=-1, type=ReadPath()),
+        images_argument,
         data_options,
         condition_option,
         device_option,

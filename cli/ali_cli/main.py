@@ -24,6 +24,8 @@ COMMANDS = {
     "sample": "Draw samples of a model into a picture.",
     "reconstruct": "Show originals and their reconstructions side by side.",
     "interpolate": "Show paths between pictures through the latent space.",
+    "traverse": "Show what single directions of the latent space do.",
+    "neighbours": "Find the pictures whose latents are nearest.",
     "encode": "Write the latents of pictures or of a dataset.",
     "score": "Say how strange pictures are to a model.",
     "evaluate": "Measure a model.",

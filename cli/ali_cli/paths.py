@@ -36,16 +36,25 @@ class WriteFolder(click.Path):
 
 
 class WriteFile(click.Path):
-    """A file to write, with one of some endings if there are any. What cannot be written is refused before any work."""
+    """A file to write, with one of some endings if there are any. What cannot be written is refused before any work.
 
-    def __init__(self, *endings: str) -> None:
+    Args:
+        or_folder: a name without an ending, or that of a folder that is there, is a folder to write.
+    """
+
+    def __init__(self, *endings: str, or_folder: bool = False) -> None:
         super().__init__(path_type=Path)
-        self.endings = endings
+        self.endings, self.or_folder = endings, or_folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(_expanded(value, _name(param), "name a file to write"))
         if self.endings and path.suffix.lower() not in self.endings:
-            raise OptionError(f"{_name(param)} is {str(path)!r}; its name has to end in {' or '.join(self.endings)}")
+            if self.or_folder and (not path.suffix or path.is_dir()):
+                atomic.refuse_used(path)
+                return path
+            offer = ", or have no ending, for a folder" if self.or_folder else ""
+            ends = " or ".join(self.endings)
+            raise OptionError(f"{_name(param)} is {str(path)!r}; its name has to end in {ends}{offer}")
         atomic.refuse(path)
         return path
 
