@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ali_plugin.datasets.cache import decoded
-from ali_plugin.datasets.listing import (
-    class_names,
-    class_numbers,
-    drawn,
-    list_images,
-    printable_names,
-)
-from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.datasets.listing import drawn, list_images, printable_names
+from ali_plugin.datasets.split import SPLITS, DataSplit, Split
+from ali_plugin.datasets.split_folders import places
 from ali_plugin.errors import DataError
 from ali_plugin.pictures.background import WHITE
 from ali_plugin.pictures.decode import check_shape
 from ali_plugin.support import dry_run
 
+ORDER: tuple[Split, ...] = ("test", "validation", "train")  # of pictures in the cache
 HELD_OUT_SHARE = 0.1  # half of it for validation, half for test
 FEW, LEAST = 8, 2  # from so many pictures on, validation and test have at least so many each; below that, one each
 
@@ -35,7 +32,9 @@ def image_folder(
     """Every picture below ``data_dir``, resized (shorter side) and centre-cropped to ``data_shape``.
 
     Subfolders of ``data_dir`` are the classes. Of each class a tenth is held out, drawn with a fixed seed: half of it
-    for validation and half for test. Files that are passed over or cannot be read are in ``notes``.
+    for validation and half for test. Folders ``train``, ``val`` and ``test`` are taken as splits, with classes below
+    them; one of the last two that is missing is drawn from ``train``, a twentieth of it. Files that are passed over or
+    cannot be read are in ``notes``.
 
     Raises:
         DataError: no folder, no pictures, or none that can be read.
@@ -44,21 +43,25 @@ def image_folder(
     check_shape(data_shape)
     if data_dir is None:
         raise DataError("image-folder needs --data-dir, a folder of pictures")
-    listing = list_images(data_dir)
-    classes = class_names(listing.files, data_dir)
-    labels = class_numbers(listing.files, data_dir, classes) if classes else np.zeros(len(listing.files), np.int64)
-    order = drawn(listing, labels)
+    found = places(list_images(data_dir))
+    listing = found.listing
+    place = np.array([ORDER.index(name) for name in found.splits], np.int64)
+    order = drawn(listing, place * (len(found.classes) + 1) + found.labels)
+    order = order[np.argsort(place[order], kind="stable")]
     pictures = decoded([listing.files[i] for i in order], data_dir, data_shape, "image-folder", background)
     order = order[pictures.kept]  # file numbers of the pictures
-    part, note = _part(len(order), split)
-    names = listing.names()
+    counts = {name: int((place[order] == i).sum()) for i, name in enumerate(ORDER)}
+    if not counts["train"]:
+        raise DataError(f"no picture of the folder train in {str(data_dir)!r} can be read: {pictures.unreadable[0]}")
+    part, note = _part(counts, split, found.by_folder)
+    labels, names = found.labels[order[part]], listing.names()
     notes = (*listing.notes(), *pictures.notes, *note)
     if dry_run.active.get():
         notes += ("a dry run decodes nothing, so files that cannot be read still count",)
     return DataSplit(
         pictures.data[part],
-        labels[order[part]] if classes else None,
-        printable_names(classes),
+        labels if found.classes and labels.min(initial=0) >= 0 else None,
+        printable_names(found.classes),
         notes,
         tuple(names[i] for i in order[part]),
         files=tuple(names),
@@ -66,16 +69,34 @@ def image_folder(
     )
 
 
-def _part(count: int, split: Split) -> tuple[slice, tuple[str, ...]]:
-    """The rows of a split, in the order of ``drawn``: test, validation, train; and what to say about few of them."""
+def _part(counts: dict[Split, int], split: Split, by_folder: bool) -> tuple[slice, tuple[str, ...]]:
+    """The rows of a split, which lie as ``ORDER`` says, and what to say about how they were found.
+
+    What has no pictures of its own is drawn from the first of ``train``'s rows.
+    """
+    missing = [name for name in ORDER if name != "train" and not counts[name]]
+    first = counts["test"] + counts["validation"]
+    rows = {"test": slice(0, counts["test"]), "validation": slice(counts["test"], first)}
+    of_train, note = _drawn(counts["train"], missing)
+    rows |= {name: slice(first + part.start, first + part.stop) for name, part in of_train.items()}
+    if by_folder:
+        sizes = ", ".join(f"{rows[name].stop - rows[name].start} for {name}" for name in SPLITS)
+        note = f"folders are taken as splits, {sizes}" + "".join(f"; {name} is drawn from train" for name in missing)
+    return rows[split], (note,) if note else ()
+
+
+def _drawn(count: int, missing: Sequence[Split]) -> tuple[dict[str, slice], str]:
+    """The parts of ``count`` pictures that the missing splits and train get, and what to say about few of them."""
+    if not missing:
+        return {"train": slice(0, count)}, ""
     if count == 1:
-        return slice(1), ("there is one picture: it is trained on, and held out",)
-    if count == 2:
-        return (slice(1, 2) if split == "train" else slice(1)), (
-            "there are two pictures: one is trained on, the other is both validation and test",
-        )
-    half = round(count * HELD_OUT_SHARE / 2)
-    least = LEAST if count >= FEW else 1
-    note = (f"of {count} pictures, {least} are for validation and {least} for test",) if half < least else ()
+        one: dict[str, slice] = dict.fromkeys([*missing, "train"], slice(0, 1))
+        return one, "there is one picture: it is trained on, and held out"
+    if count == len(missing):
+        two = {"test": slice(0, 1), "validation": slice(0, 1), "train": slice(1, 2)}
+        return two, "there are two pictures: one is trained on, the other is both validation and test"
+    half, least = round(count * HELD_OUT_SHARE / 2), LEAST if count >= FEW else 1
+    note = f"of {count} pictures, {least} are for validation and {least} for test" if half < least else ""
     half = max(half, least)
-    return {"test": slice(half), "validation": slice(half, 2 * half), "train": slice(2 * half, None)}[split], note
+    parts: dict[str, slice] = {name: slice(i * half, (i + 1) * half) for i, name in enumerate(missing)}
+    return {**parts, "train": slice(len(missing) * half, count)}, note

@@ -1,0 +1,75 @@
+"""Where a picture belongs by the folders it lies in: to a split, where they are named like splits, and to a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ali_plugin.datasets.listing import Listing
+from ali_plugin.datasets.split import Split
+
+SPLIT_OF: dict[str, Split] = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What folders of splits are called, in lower case."""
+OUTSIDE = "outside of the folders of the splits"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Pictures and where they belong.
+
+    Attributes:
+        splits: of each file, "train" where no folder says; ``by_folder`` says whether any does.
+        classes: subfolders of the folder, or of its splits.
+        labels: numbers of the classes (N,), -1 for a file that lies in none.
+    """
+
+    listing: Listing
+    splits: tuple[Split, ...]
+    by_folder: bool
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+
+
+def places(listing: Listing) -> Places:
+    """Where the pictures of a folder belong.
+
+    There are splits where a folder ``train`` lies beside ``val`` or ``test``, at the top or below folders that hold
+    nothing else; what lies outside of them is passed over. Only where all pictures of ``train`` (or of all) lie in
+    class folders are there classes.
+    """
+    parts = [path.relative_to(listing.root).parts for path in listing.files]
+    depth = 0
+    while len(tops := {part[depth] for part in parts}) == 1 and all(len(part) > depth + 2 for part in parts):
+        if tops.pop().casefold() in SPLIT_OF:
+            break
+        depth += 1
+    named = [SPLIT_OF.get(part[depth].casefold()) if len(part) > depth + 1 else None for part in parts]
+    if "train" not in named or not {"validation", "test"} & set(named):
+        classes, labels = _classes(parts, parts)
+        return Places(listing, ("train",) * len(parts), False, classes, labels)
+    inside = [i for i, split in enumerate(named) if split is not None]
+    outside = sorted(name for name, split in zip(listing.names(), named, strict=True) if split is None)
+    passed_over = {**listing.passed_over, **({OUTSIDE: outside} if outside else {})}
+    splits = tuple(split for split in named if split is not None)
+    below = [parts[i][depth + 1 :] for i in inside]
+    classes, labels = _classes(below, [part for part, split in zip(below, splits, strict=True) if split == "train"])
+    kept = replace(listing, files=tuple(listing.files[i] for i in inside), passed_over=passed_over)
+    return Places(kept, splits, True, classes, labels)
+
+
+def _classes(
+    parts: Sequence[tuple[str, ...]], deciding: Sequence[tuple[str, ...]]
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The first folders of paths as classes, and the class of each, -1 where there is none."""
+    if any(len(part) == 1 for part in deciding):
+        return (), np.full(len(parts), -1)
+    classes = tuple(sorted({part[0] for part in parts if len(part) > 1}))
+    number = {name: i for i, name in enumerate(classes)}
+    return classes, np.array([number[part[0]] if len(part) > 1 else -1 for part in parts], np.int64)
