@@ -17,6 +17,7 @@ SPLIT_OF: dict[str, Split] = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """What folders of splits are called, in lower case."""
+TRAIN: Split = "train"
 OUTSIDE = "outside of the folders of the splits"
 
 
@@ -53,7 +54,7 @@ def places(listing: Listing) -> Places:
     named = [SPLIT_OF.get(part[depth].casefold()) if len(part) > depth + 1 else None for part in parts]
     if "train" not in named or not {"validation", "test"} & set(named):
         classes, labels = _classes(parts, parts)
-        return Places(listing, ("train",) * len(parts), False, classes, labels)
+        return Places(listing, (TRAIN,) * len(parts), False, classes, labels)
     inside = [i for i, split in enumerate(named) if split is not None]
     outside = sorted(name for name, split in zip(listing.names(), named, strict=True) if split is None)
     passed_over = {**listing.passed_over, **({OUTSIDE: outside} if outside else {})}
@@ -69,7 +70,7 @@ def _classes(
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The first folders of paths as classes, and the class of each, -1 where there is none."""
     if any(len(part) == 1 for part in deciding):
-        return (), np.full(len(parts), -1)
+        return (), np.full(len(parts), -1, np.int64)
     classes = tuple(sorted({part[0] for part in parts if len(part) > 1}))
     number = {name: i for i, name in enumerate(classes)}
     return classes, np.array([number[part[0]] if len(part) > 1 else -1 for part in parts], np.int64)

@@ -93,6 +93,7 @@ def nearest(queries: Tensor, points: Tensor, count: int) -> tuple[Tensor, Tensor
     Returns:
         Euclidean distances (Q, count) and indices (Q, count).
     """
+    queries, points = queries.float(), points.float()  # distances are not there for all types
     distances, indices = list[Tensor](), list[Tensor]()
     for query in queries.split(ROWS):
         distance = torch.zeros(len(query), 0, dtype=query.dtype, device=query.device)

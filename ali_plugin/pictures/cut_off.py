@@ -84,5 +84,6 @@ def _rows_alike(one: ImageFile, other: ImageFile) -> range:
 
 
 def _rows_that_differ(one: Image, other: Image) -> NDArray[np.bool_]:
-    differ: NDArray[np.bool_] = np.asarray(one) != np.asarray(other)
-    return differ.reshape(len(differ), -1).any(1)
+    differ = np.asarray(one) != np.asarray(other)
+    rows: NDArray[np.bool_] = np.logical_or.reduce(differ.reshape(len(differ), -1), axis=1)
+    return rows
