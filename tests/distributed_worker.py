@@ -104,7 +104,7 @@ def main(architecture: str, out: Path) -> None:
         options |= {"objective": "alice", "settings": {"objective": terms}, "optimiser": "sgd", "lr": 0.1}
     with distributed.process_group("cpu"):
         trainer = prepare(options, out, registry=registry)
-        ALI.prior = lambda self, n, generator=None: noise(n, self.config.latent_size)  # type: ignore[method-assign]
+        ALI.prior = lambda self, n, *_: noise(n, self.config.latent_size)  # type: ignore[method-assign]
         start = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
         trainer.callbacks.clear()  # pictures would draw noise on one process alone
         trainer.run()
