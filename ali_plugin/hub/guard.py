@@ -13,7 +13,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from ali_registry.text import printable
 
 SILENCE = 10.0  # seconds without a byte after which an answer is given up
 WORKING = 60.0  # the same for a commit or an upload, over which the Hub may think
-PATIENCE = 30.0  # seconds in which an answer, or one of its repetitions, has to be complete
+PATIENCE = 10.0  # seconds in which an answer, or one of its repetitions, has to be complete
 SLOWEST = 16 << 10  # bytes a second on average below which a file is given up
 LONGEST_WAIT = 10.0  # seconds that we wait because the Hub asks for it
 LONGEST_ANSWER = 16 << 20  # bytes of a listing; a file's own limit is its size
@@ -99,13 +98,12 @@ def transferring(file: File) -> Iterator[Transfer]:
     Raises:
         Damaged: before the client takes the file for complete.
     """
-    with ThreadPoolExecutor(1) as worker:  # makes no thread for a file that is smaller than a block
-        transfer = Transfer(file, worker)
-        token = _transfer.set(transfer)
-        try:
-            yield transfer
-        finally:
-            _transfer.reset(token)
+    transfer = Transfer(file)
+    token = _transfer.set(transfer)
+    try:
+        yield transfer
+    finally:
+        _transfer.reset(token)
 
 
 def _install() -> None:
@@ -157,6 +155,8 @@ def _on_response(response: Any) -> None:
     call = _call.get()
     if call is None:
         return
+    timeout = response.request.extensions["timeout"]
+    timeout["read"] = min(timeout["read"], SILENCE)  # over what has begun nobody has to think
     _refuse_to_wait(response)
     if response.status_code < 400:
         call.waiting.pop(threading.get_ident(), None)

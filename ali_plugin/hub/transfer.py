@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,6 @@ from huggingface_hub import constants
 from ali_plugin.errors import HubError
 
 CHUNK: int = constants.DOWNLOAD_CHUNK_SIZE  # in which the client keeps what it reads
-BLOCK = 1 << 20  # bytes that are hashed in one go beside the transfer, of which two are held
 DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -44,52 +42,18 @@ class File:
         return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
 
 
-class HashBeside:
-    """A hash that another thread computes while the next bytes come; on a fast line it takes as long as they do."""
-
-    def __init__(self, hasher: Any, worker: Executor) -> None:
-        self._hasher, self._worker = hasher, worker
-        self._held: list[bytes] = []
-        self._size = 0
-        self._at_work: Future[None] | None = None
-
-    def update(self, piece: bytes) -> None:
-        """Feed it; waits where the block before the last one is not hashed yet."""
-        self._held.append(piece)
-        self._size += len(piece)
-        if self._size >= BLOCK:
-            self._wait()
-            self._at_work = self._worker.submit(self._hasher.update, self._take_held())
-
-    def settled(self) -> Any:
-        """The hash of all that it was fed."""
-        self._wait()
-        self._hasher.update(self._take_held())
-        return self._hasher
-
-    def _wait(self) -> None:
-        if self._at_work is not None:
-            self._at_work.result()
-            self._at_work = None
-
-    def _take_held(self) -> bytes:
-        block = b"".join(self._held)
-        self._held, self._size = [], 0
-        return block
-
-
 @dataclass
 class Transfer:
     """A file on its way, over as many answers as it takes.
 
     Attributes:
-        worker: where its bytes are hashed.
+        hasher: fed with all that came; a thread beside the transfer saves nothing, handing over costs as much.
         done: bytes of the file that were hashed; read: bytes that came, some of them again.
         marks: the hash as it was where the client may ask to continue.
     """
 
     file: File
-    worker: Executor
+    hasher: Any = field(init=False)
     done: int = 0
     read: int = 0
     begun: float = field(default_factory=time.monotonic)
@@ -101,22 +65,22 @@ class Transfer:
     @property
     def complete(self) -> bool:
         """Whether the whole file came by, and was the right one."""
-        return self.done == self.file.size and self._hash.settled().hexdigest() == self.file.digest
+        return self.done == self.file.size and self.hasher.hexdigest() == self.file.digest
 
     def start(self, position: int) -> None:
         """An answer begins at this byte of the file; Damaged where that is none that can be continued from."""
         if position and position not in self.marks:
             raise Damaged(f"{self.file.name} was continued at byte {position}, which was not asked for")
         self.done = position
-        self._hash = HashBeside(self.marks[position].copy() if position else self.file.hasher(), self.worker)
+        self.hasher = self.marks[position].copy() if position else self.file.hasher()
 
     def take(self, piece: bytes, begin: int) -> None:
         """Hash a piece of an answer that began at byte ``begin``; the client keeps whole chunks of it."""
         self.read += len(piece)
         while piece:
             room = CHUNK - (self.done - begin) % CHUNK
-            self._hash.update(piece[:room])
+            self.hasher.update(piece[:room])
             self.done += len(piece[:room])
             if len(piece) >= room:
-                self.marks[self.done] = self._hash.settled().copy()
+                self.marks[self.done] = self.hasher.copy()
             piece = piece[room:]
