@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ali_cli.main import main
 from ali_plugin import ALI, ALIError
+from ali_plugin.hub import guard
 
 
 class Ended(NamedTuple):
@@ -53,6 +54,16 @@ def load(source: str | Path, **options: Any) -> dict[str, str]:
     """The SHA-256 of each tensor of a loaded model."""
     state = ALI.from_pretrained(source, **options).state_dict()
     return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in state.items()}
+
+
+def in_haste(seconds: float, *arguments: object) -> Ended:
+    """``ali ARGUMENTS``, with no more patience with the Hub than that."""
+    before = guard.PATIENCE, guard.WORKING
+    guard.PATIENCE = guard.WORKING = seconds
+    try:
+        return ali(*arguments)
+    finally:
+        guard.PATIENCE, guard.WORKING = before
 
 
 def refusal(source: str | Path, **options: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from hub.blobs import git_oid
 from hub.client import Client
 from hub.faults import Fault
 from hub.fixtures import LocalHub, RawFile
-from hub_tasks import ali, load, refusal
+from hub_tasks import ali, in_haste, load, refusal
 
 pytestmark = pytest.mark.usefixtures("hub")  # an empty Hub without faults for every test
 REPO = "alice/model"
@@ -33,6 +34,16 @@ def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A process of somebody without a token; give each load a ``cache_dir`` of its own."""
     local = LocalHub(hub_server)
     yield local.client(tmp_path_factory.mktemp("anybody"))
+    local.close()
+
+
+@pytest.fixture(scope="module")
+def writer(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A process of somebody who may push, which has started."""
+    local = LocalHub(hub_server)
+    process = local.client(tmp_path_factory.mktemp("writer"), local.writer.token)
+    process(ali, "--version")
+    yield process
     local.close()
 
 
@@ -313,6 +324,62 @@ def test_a_hub_that_never_answers(hub: LocalHub, published: str, tmp_path: Path,
     assert ended.stderr.splitlines()[-1].startswith("error: ")
     assert time.monotonic() - begun < 100
     assert not (tmp_path / "pulled").exists()
+
+
+STORAGE = {"path": "^/_storage/", "method": "PUT"}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault("status", **STORAGE, status=307, headers={"Location": "/_storage/again"})],
+        [Fault("status", **STORAGE, status=503, headers={"Retry-After": "0"})],
+        [Fault("drop", **STORAGE)],
+        [Fault("lose", **STORAGE)],
+        [Fault("delay", **STORAGE, seconds=3), Fault("status", **STORAGE, status=500)],
+    ],
+    ids=lambda faults: " ".join(fault.action for fault in faults),
+)
+def test_an_upload_that_is_asked_for_again_and_again_has_an_end(
+    hub: LocalHub, writer: Client, model: Path, faults: list[Fault]
+) -> None:
+    hub.inject(*faults)
+    begun = time.monotonic()
+    ended = writer(in_haste, 1.0, "push", model, REPO)
+    assert time.monotonic() - begun < 20
+    assert ended.code == 1
+    assert ended.err.count("error: ") == 1
+    assert len([entry for entry in hub.log() if entry["method"] == "PUT"]) <= 22
+    hub.inject()
+    assert writer(ali, "push", model, REPO).code == 0
+
+
+def test_an_upload_in_crumbs_has_an_end(hub: LocalHub, writer: Client, model: Path) -> None:
+    weights = (model / "model.safetensors").read_bytes()
+    parts = {str(n + 1): f"{hub.endpoint}/_storage/{n}" for n in range(-(-len(weights) // 64))}
+    upload = {"href": f"{hub.endpoint}/_storage/all", "header": {"chunk_size": "64", **parts}}
+    row = {"oid": hashlib.sha256(weights).hexdigest(), "size": len(weights), "actions": {"upload": upload}}
+    hub.inject(Fault("body", "/objects/batch", content=json.dumps({"transfer": "multipart", "objects": [row]})),
+               Fault("delay", **STORAGE, seconds=0.05),
+               Fault("status", **STORAGE, status=200, headers={"ETag": '"x"'}))  # fmt: skip
+    begun = time.monotonic()
+    ended = writer(in_haste, 1.0, "push", model, REPO)
+    assert time.monotonic() - begun < 20
+    assert ended.code == 1
+    assert "too slow to send the rest; run it again later" in ended.err
+
+
+@pytest.mark.parametrize(
+    "value", ["a=caf\xe9", "a=" + "x" * 60_000, "a=b; Domain=.localhost; Path=/", "=", "a=\x01b", "\xff" * 900]
+)
+def test_cookies_do_not_break_the_calls_that_follow(
+    hub: LocalHub, anybody: Client, published: str, model: Path, tmp_path: Path, value: str
+) -> None:
+    hub.inject(Fault("headers", headers={"Set-Cookie": value}))
+    for number in range(3):  # of which each would send what the one before it was given
+        assert anybody(load, REPO, cache_dir=tmp_path / str(number)) == load(model)
+    hub.inject()
+    assert anybody(load, REPO, cache_dir=tmp_path / "cache") == load(model)
 
 
 # --- Text and secrets -------------------------------------------------------------------------------

@@ -40,11 +40,14 @@ def talking(repo_id: str, token: str | bool | None = None, revision: str | None 
     try:
         with hub_guard.guarded(secrets) as call:
             yield call
-    except hub_guard.Unanswered as error:
-        raise HubError(f"the transfer of {repo_id!r} broke off: {error}; run it again later") from None
-    except ALIError:
-        raise
-    except Exception as error:  # the client's own, its HTTP library's, and the system's
+    except Exception as error:  # ours, the client's own, its HTTP library's, and the system's
+        ours = _ours(error)
+        if isinstance(ours, hub_guard.Unanswered):
+            raise HubError(f"the transfer of {repo_id!r} broke off: {ours}; run it again later") from None
+        if ours is error:
+            raise
+        if ours is not None:
+            raise ours from None
         text = without(secrets, _explain(error, repo_id, revision))
         leaks = any(secret in as_text(link) for link in _chain(error) for secret in secrets)
         raise HubError(text) from (None if leaks else error)  # a traceback shows the causes
@@ -94,6 +97,13 @@ def _watch_log() -> None:
     for logger in (logging.getLogger("huggingface_hub"), logging.getLogger()):
         for handler in logger.handlers:
             handler.addFilter(_CLEAN)  # once, however often it is added
+
+
+def _ours(error: BaseException | None) -> ALIError | None:
+    """The error of ours that the client may have wrapped in its own."""
+    while error is not None and not isinstance(error, ALIError):
+        error = error.__cause__
+    return error
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

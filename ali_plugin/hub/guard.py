@@ -12,11 +12,14 @@ import importlib
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
+from http.cookiejar import Cookie, DefaultCookiePolicy
 from typing import Any
+from urllib.request import Request
 
 import huggingface_hub
 from huggingface_hub import get_session
@@ -29,7 +32,7 @@ from ali_registry.text import printable
 SILENCE = 10.0  # seconds without a byte after which an answer is given up
 WORKING = 60.0  # the same for a commit or an upload, over which the Hub may think
 PATIENCE = 10.0  # seconds in which an answer, or one of its repetitions, has to be complete
-SLOWEST = 16 << 10  # bytes a second on average below which a file is given up
+SLOWEST = 16 << 10  # bytes a second on average below which a file, or all that is sent, is given up
 LONGEST_WAIT = 10.0  # seconds that we wait because the Hub asks for it
 LONGEST_ANSWER = 16 << 20  # bytes of a listing; a file's own limit is its size
 LONGEST_ERROR = 1 << 16
@@ -50,13 +53,16 @@ class Call:
 
     Attributes:
         secrets: that nobody may print.
-        waiting: since when each thread has no good answer.
+        waiting: since when each thread has no good answer to what it has sent.
+        uploading: since when, and how many bytes were sent since then, repetitions too.
     """
 
     secrets: tuple[str, ...] = ()
     answers: int = 0
     stopped: bool = False
     waiting: dict[int, float] = field(default_factory=dict)
+    uploading: float = 0.0
+    sent: int = 0
 
 
 _call: ContextVar[Call | None] = ContextVar("call", default=None)
@@ -119,12 +125,20 @@ def _hooked(session: Any) -> bool:
 
 
 def _with_hooks(session: Any) -> Any:
+    session.cookies.jar.set_policy(NoCookies())
     hooks = session.event_hooks
     session.event_hooks = {
         "request": [*hooks["request"], _on_request],
         "response": [_on_response, *hooks["response"]],
     }
     return session
+
+
+class NoCookies(DefaultCookiePolicy):
+    """Keeps no cookie that the Hub sets: one too long, or not of ASCII, would break every call that follows."""
+
+    def set_ok(self, cookie: Cookie, request: Request) -> bool:
+        return _call.get() is None and super().set_ok(cookie, request)
 
 
 def _on_request(request: Any) -> None:
@@ -138,9 +152,12 @@ def _on_request(request: Any) -> None:
     if call.answers > MOST_ANSWERS:
         raise HubError(f"the Hub's answers do not end: {MOST_ANSWERS} pages and redirects came; report it there")
     now = time.monotonic()
-    # An upload takes as long as it takes; what is asked again and again has an end.
-    if request.method != "PUT" and now - call.waiting.setdefault(threading.get_ident(), now) > PATIENCE:
+    if now - call.waiting.get(threading.get_ident(), now) > PATIENCE:
         raise Unanswered(f"the Hub did not answer for {PATIENCE:.0f} seconds")
+    if request.method == "PUT":
+        request.stream = _watched(request, partial(_sending, call))
+    else:
+        call.waiting.setdefault(threading.get_ident(), now)
     if transfer is not None:
         _refuse_slow(now - transfer.begun, transfer.read)
     longest = SILENCE if asks else WORKING
@@ -158,21 +175,19 @@ def _on_response(response: Any) -> None:
     timeout = response.request.extensions["timeout"]
     timeout["read"] = min(timeout["read"], SILENCE)  # over what has begun nobody has to think
     _refuse_to_wait(response)
-    if response.status_code < 400:
-        call.waiting.pop(threading.get_ident(), None)
     head, transfer = response.request.method == "HEAD", _transfer.get()
     _check_names(response, head, transfer.file if transfer else None)
     packed = response.headers.get("Content-Encoding", "identity").lower()
     if packed != "identity" and not head:
         raise HubError(f"the Hub packs its answer ({printable(packed, 40)}), which was not asked for")
-    limit, taken = LONGEST_ANSWER, None
-    if response.status_code >= 400:
+    limit, taken, good = LONGEST_ANSWER, None, response.status_code < 400
+    if not good:
         limit = LONGEST_ERROR
     elif transfer is not None and not head and not response.has_redirect_location:
         limit, taken = transfer.file.size, transfer
         transfer.start(_first_byte(response))
     _refuse_longer(response.headers.get("Content-Length"), limit, head)
-    response.stream = _stream_class(type(response).__module__.partition(".")[0])(response.stream, limit, call, taken)
+    response.stream = _watched(response, partial(_receiving, call, limit, taken, good))
 
 
 def _first_byte(response: Any) -> int:
@@ -220,30 +235,65 @@ def _refuse_longer(announced: str | None, limit: int, head: bool) -> None:
         raise HubError(f"the Hub announces {printable(announced, 30)} bytes where {limit} are the most that can be")
 
 
+def _sending(call: Call, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What is uploaded: the waiting begins with its last byte, the first time; what is sent again is waited for."""
+    thread = threading.get_ident()
+    again = thread in call.waiting
+    call.uploading = call.uploading or time.monotonic()
+    for piece in pieces:
+        now = time.monotonic()
+        if now - call.uploading > WORKING + call.sent / SLOWEST:
+            seconds = f"{now - call.uploading:.0f} seconds"
+            raise Unanswered(f"the Hub took {call.sent} bytes in {seconds}, too slow to send the rest")
+        if call.stopped:
+            raise Unanswered("interrupted")
+        if not again:
+            call.waiting[thread] = now
+        call.sent += len(piece)
+        yield piece
+    if not again:
+        call.waiting[thread] = time.monotonic()
+
+
+def _receiving(
+    call: Call, limit: int, transfer: Transfer | None, good: bool, pieces: Iterable[bytes]
+) -> Iterator[bytes]:
+    """An answer of at most ``limit`` bytes; a ``good`` one ends the waiting, a file's beginning does."""
+    begun, read = time.monotonic(), 0
+    first = transfer.done if transfer is not None else 0
+    for piece in pieces:
+        read += len(piece)
+        if first + read > limit:
+            raise HubError(f"the Hub sends more than the {limit} bytes that can be")
+        if transfer is not None:
+            call.waiting.pop(threading.get_ident(), None)  # a file goes on where it breaks off
+            transfer.take(piece, first)
+        if call.stopped:
+            raise Unanswered("interrupted")
+        _refuse_slow(time.monotonic() - begun, read)
+        yield piece
+    if transfer is not None and transfer.done == transfer.file.size and not transfer.complete:
+        raise Damaged(f"{transfer.file.name} came damaged: it is not what the Hub's listing says")
+    if good:
+        call.waiting.pop(threading.get_ident(), None)
+
+
+def _watched(message: Any, watch: Callable[[Iterable[bytes]], Iterator[bytes]]) -> Any:
+    """The stream of a request or an answer, as it passes through ``watch``."""
+    return _stream_class(type(message).__module__.partition(".")[0])(message.stream, watch)
+
+
 @functools.cache
 def _stream_class(library: str) -> Any:
-    """A stream that watches another one, for the client's HTTP library, whose name its major versions differ in."""
+    """A stream made of another one, for the client's HTTP library, whose name its major versions differ in."""
     base: Any = importlib.import_module(library).SyncByteStream
 
     class Watched(base):  # type: ignore[misc]  # a class of httpx or of httpx2
-        def __init__(self, stream: Any, limit: int, call: Call, transfer: Transfer | None) -> None:
-            self.stream, self.limit, self.call, self.transfer = stream, limit, call, transfer
+        def __init__(self, stream: Any, watch: Callable[[Iterable[bytes]], Iterator[bytes]]) -> None:
+            self.stream, self.watch = stream, watch
 
         def __iter__(self) -> Iterator[bytes]:
-            begun, read, transfer = time.monotonic(), 0, self.transfer
-            first = transfer.done if transfer is not None else 0
-            for piece in self.stream:
-                read += len(piece)
-                if first + read > self.limit:
-                    raise HubError(f"the Hub sends more than the {self.limit} bytes that can be")
-                if transfer is not None:
-                    transfer.take(piece, first)
-                if self.call.stopped:
-                    raise Unanswered("interrupted")
-                _refuse_slow(time.monotonic() - begun, read)
-                yield piece
-            if transfer is not None and transfer.done == transfer.file.size and not transfer.complete:
-                raise Damaged(f"{transfer.file.name} came damaged: it is not what the Hub's listing says")
+            return self.watch(self.stream)
 
         def close(self) -> None:
             self.stream.close()
