@@ -22,7 +22,7 @@ WORKER = Path(__file__).with_name("distributed_worker.py")
 def run_workers(processes: int, out: Path, architecture: str) -> dict[str, Tensor]:
     """Train the worker's tiny model in so many processes with a joined batch, and return its weights."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    subprocess.run([*launch, str(WORKER), architecture, str(out)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*launch, str(WORKER), architecture, str(out)], check=True, capture_output=True, timeout=600)
     return load_file(out / "model.safetensors")
 
 

@@ -50,6 +50,7 @@ NOT_RUN = {
     r"pip install '?ali-plugin\b.*": "the package under test is installed already",
     r"ali experiment .*": "test_experiments.py runs each that a page shows",
     r"git .*": "needs a remote repository",
+    r"(bash examples/several-machines/|sbatch |sky ).*": "test_several_machines.py runs each file",
 }
 OF_THE_HUB = re.compile(r"ali (push|pull) .*|ali .* me/.*")
 SHOWN_ELSEWHERE = ("docs/hub.md", "docs/diffusers.md")  # run as a whole by test_docs_hub and test_diffusers_hub

@@ -20,7 +20,7 @@ from ali_plugin.hub.download import split_id
 from conftest import program
 from hub.blobs import git_oid
 from hub.client import Client
-from hub.faults import Fault
+from hub.faults import Action, Fault
 from hub.fixtures import LocalHub, RawFile
 from hub_tasks import ali, in_haste, load, refusal
 
@@ -326,17 +326,19 @@ def test_a_hub_that_never_answers(hub: LocalHub, published: str, tmp_path: Path,
     assert not (tmp_path / "pulled").exists()
 
 
-STORAGE = {"path": "^/_storage/", "method": "PUT"}
+def storing(action: Action, **more: Any) -> Fault:
+    """What goes wrong with an upload."""
+    return Fault(action, "^/_storage/", method="PUT", **more)
 
 
 @pytest.mark.parametrize(
     "faults",
     [
-        [Fault("status", **STORAGE, status=307, headers={"Location": "/_storage/again"})],
-        [Fault("status", **STORAGE, status=503, headers={"Retry-After": "0"})],
-        [Fault("drop", **STORAGE)],
-        [Fault("lose", **STORAGE)],
-        [Fault("delay", **STORAGE, seconds=3), Fault("status", **STORAGE, status=500)],
+        [storing("status", status=307, headers={"Location": "/_storage/again"})],
+        [storing("status", status=503, headers={"Retry-After": "0"})],
+        [storing("drop")],
+        [storing("lose")],
+        [storing("delay", seconds=3), storing("status", status=500)],
     ],
     ids=lambda faults: " ".join(fault.action for fault in faults),
 )
@@ -360,8 +362,8 @@ def test_an_upload_in_crumbs_has_an_end(hub: LocalHub, writer: Client, model: Pa
     upload = {"href": f"{hub.endpoint}/_storage/all", "header": {"chunk_size": "64", **parts}}
     row = {"oid": hashlib.sha256(weights).hexdigest(), "size": len(weights), "actions": {"upload": upload}}
     hub.inject(Fault("body", "/objects/batch", content=json.dumps({"transfer": "multipart", "objects": [row]})),
-               Fault("delay", **STORAGE, seconds=0.05),
-               Fault("status", **STORAGE, status=200, headers={"ETag": '"x"'}))  # fmt: skip
+               storing("delay", seconds=0.05),
+               storing("status", status=200, headers={"ETag": '"x"'}))  # fmt: skip
     begun = time.monotonic()
     ended = writer(in_haste, 1.0, "push", model, REPO)
     assert time.monotonic() - begun < 20

@@ -85,7 +85,7 @@ def test_stray_variables_are_one_line(stray: str, tmp_path: Path, ali: Ali, monk
     "variables",
     [
         {"RANK": "0"}, {"WORLD_SIZE": "1"}, {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}, {"RANK": ""},
-        {"MASTER_ADDR": "elsewhere.invalid"}, {"MASTER_PORT": "x"}, {"TORCHELASTIC_RESTART_COUNT": "x"},
+        {"MASTER_ADDR": "elsewhere.invalid"}, {"MASTER_PORT": "x"}, {"TORCHELASTIC_RUN_ID": "x"},
     ],
     ids=str,
 )  # fmt: skip
@@ -384,7 +384,6 @@ def test_graphed_phases_follow_the_eager_run() -> None:
 
 
 def test_launched_reads_what_torchrun_says() -> None:
-    given = {**WHOLE, "TORCHELASTIC_RESTART_COUNT": "2"}
-    assert Launched.from_environment(given) == Launched(1, 2, 1, restarted=True)
+    assert Launched.from_environment({**WHOLE, "TORCHELASTIC_RUN_ID": "job-7"}) == Launched(1, 2, 1, "job-7")
     assert Launched.from_environment({}) == Launched()
-    assert Launched.from_environment(dict(os.environ) | WHOLE).restarted is False
+    assert Launched.from_environment(dict(os.environ) | WHOLE).launch == ""

@@ -22,10 +22,20 @@ def count_batches(samples: int, batch_size: int) -> int:
     return samples // batch_size
 
 
-def share(batch_size: int, processes: int) -> int:
-    """Rows of a batch for each process; OptionError where they cannot be equally many."""
-    if batch_size % processes:
-        raise OptionError(f"--batch-size is {batch_size}, which {processes} processes cannot share equally")
+def share(batch_size: int, processes: int, labelled: int | None = None) -> int:
+    """Rows of a batch for each process.
+
+    Args:
+        labelled: how many samples' classes may be seen; of them as many are drawn for a step, if there are.
+
+    Raises:
+        OptionError: those of the batch, or of the labelled samples, cannot be equally many.
+    """
+    drawn = {"--batch-size": batch_size, "--labels": batch_size if labelled is None else min(batch_size, labelled)}
+    for option, rows in drawn.items():
+        if rows % processes:
+            fit = f"take a multiple of {processes}, or fewer processes"
+            raise OptionError(f"{option} is {rows}, which {processes} processes cannot share equally; {fit}")
     return batch_size // processes
 
 
@@ -51,7 +61,7 @@ class Batches:
     ) -> None:
         self.steps_per_epoch = count_batches(len(split), batch_size)
         self.rank, self.world_size = distributed.rank(), distributed.world_size()
-        share(batch_size, self.world_size)
+        share(batch_size, self.world_size, labelled)
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.condition_size = condition_size
         self.source = source_of(split, device)

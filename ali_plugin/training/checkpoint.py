@@ -98,9 +98,18 @@ def found(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     try:
         complete = [path for path in (run / FOLDER).iterdir() if NAMES.fullmatch(path.name) and path.is_dir()]
-        return sorted(complete, key=lambda path: int(path.name.removeprefix("step-")))
+        return sorted(complete, key=_step_of)
     except OSError:
         return []
+
+
+def last_step(run: Path) -> int:
+    """Of a run's last complete checkpoint, 0 where there is none."""
+    return max(map(_step_of, found(run)), default=0)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def load(path: Path, step: TrainingStep, device: torch.device) -> tuple[Position, tuple[str, ...]]:

@@ -1,14 +1,13 @@
 """Several processes, one run: each takes its rows of every batch, and gradients are averaged.
 
-Processes are started by torchrun (``ali train --devices N`` calls it), which tells each its rank through the
-environment. Batch norm sees the rows of all processes, so that N processes make the run of one.
+A launcher (torchrun, or ours) tells each process its rank through the environment. Batch norm sees the rows of all
+processes, so that N processes make the run of one.
 """
 
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -20,12 +19,12 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from ali_plugin.errors import DeviceError, OptionError, ProcessesFailed
+from ali_plugin.errors import ALIError, DeviceError, FolderError, HubError, OptionError, ProcessesFailed
 from ali_plugin.support.devices import resolve_device
-from ali_plugin.support.processes import python_module
 from ali_plugin.training.launched import ADVICE, Launched
+from ali_registry.text import printable
 
-MAX_RESTARTS = 3
+PASSING = (ProcessesFailed, HubError)  # errors of ours that another try may not meet
 JOIN = timedelta(minutes=5)  # for all processes to start
 
 ALONE = Launched()
@@ -42,9 +41,9 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def restarted() -> bool:
-    """Whether the launcher has started this process again after one of the run's processes died."""
-    return _place.get().restarted
+def launch_name() -> str:
+    """What the launcher calls this run, so that processes which start again or later know it; "" for none."""
+    return _place.get().launch
 
 
 def local_device(device: torch.device) -> torch.device:
@@ -70,37 +69,6 @@ def refuse_shared_gpu(device: torch.device, processes: int) -> None:
                           "take fewer --devices, or --device cpu")  # fmt: skip
 
 
-def launch(processes: int, arguments: Sequence[str]) -> None:
-    """Run ``ali ARGUMENTS`` in several processes of this machine, as torchrun does.
-
-    When one of them dies, all are started again and continue from the last checkpoint.
-
-    Raises:
-        ProcessesFailed: they ended with an error, which they have printed.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=MAX_RESTARTS,
-        monitor_interval=0.5,
-    )
-    program, *words = python_module("ali_cli", *arguments)
-    try:
-        elastic_launch(config, program)(*words)
-    except ChildFailedError as error:
-        raise ProcessesFailed(f"the run's processes failed: {error.format_msg().splitlines()[0]}") from error
-    except SignalException as error:
-        raise ProcessesFailed("stopped; the same command with --resume continues the run") from error
-
-
 @contextmanager
 def process_group(device: str | None) -> Iterator[None]:
     """Join the other processes of the run, if there are any, for work on a device (by name; None: the best).
@@ -121,8 +89,35 @@ def process_group(device: str | None) -> Iterator[None]:
             yield
         finally:
             dist.destroy_process_group()
+    except ALIError as error:
+        if not isinstance(error, PASSING):
+            _tell_launcher(error)
+        raise
     finally:
         _place.reset(token)
+
+
+def _tell_launcher(error: ALIError) -> None:
+    """Say that another try would end likewise; nothing is said where no launcher listens."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(error)
+
+
+@contextmanager
+def talking() -> Iterator[None]:
+    """Send messages to the other processes, which may have died, in this block.
+
+    Raises:
+        ProcessesFailed: in place of what PyTorch raises then, which would be blamed on the plugin whose net it was in.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo/" not in str(error):  # which names its source file
+            raise
+        text = printable(str(error).partition("\n")[0], 300)
+        raise ProcessesFailed(f"another process of the run has ended or does not answer ({text})") from error
 
 
 def _join(place: Launched, device: str | None) -> None:
@@ -160,7 +155,8 @@ def average_gradients(optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
     if not gradients:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
+    with talking():
+        dist.all_reduce(flat)
     flat /= world_size()
     for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
@@ -169,24 +165,43 @@ def average_gradients(optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
 def mean_over_processes(values: Tensor) -> Tensor:
     """The mean of a tensor over the processes."""
     if dist.is_initialized():
-        dist.all_reduce(values)
+        with talking():
+            dist.all_reduce(values)
         values /= world_size()
     return values
 
 
 def gather(value: Tensor) -> list[Tensor]:
-    """A CPU tensor of every process, by rank."""
+    """A CPU tensor of every process, of the same shape in all, by rank."""
     if not dist.is_initialized():
         return [value]
-    found: list[Any] = [None] * world_size()
-    dist.all_gather_object(found, value)
-    return found
+    here = value.to(_device_of_messages())
+    found = [torch.empty_like(here) for _ in range(world_size())]
+    with talking():
+        dist.all_gather(found, here)
+    return [tensor.cpu() for tensor in found]
+
+
+def refuse_other_step(step: int, folder: str) -> None:
+    """Raise FolderError where the processes would go on from different steps: not all see the same folder."""
+    steps = sorted({int(tensor) for tensor in gather(torch.tensor(step))})
+    if len(steps) > 1:
+        raise FolderError(
+            f"the run's processes find different checkpoints in {folder!r}, of steps {steps[0]} and {steps[-1]}; "
+            "--out has to be a folder that all machines share"
+        )
+
+
+def _device_of_messages() -> torch.device:
+    """Where tensors have to be that this run's processes send each other."""
+    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
 
 
 def barrier() -> None:
     """Wait until every process is here."""
     if dist.is_initialized():
-        dist.barrier()
+        with talking():
+            dist.barrier()
 
 
 class SumOverProcesses(torch.autograd.Function):

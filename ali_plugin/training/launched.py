@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ali_plugin.errors import OptionError
 from ali_registry.text import printable
 
 MAX_PROCESSES = 1 << 16
 ADVICE = "start the run by --devices N or torchrun, or unset"
-RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+RUN_ID, NO_ID = "TORCHELASTIC_RUN_ID", "none"  # torchrun's --rdzv-id, and what that is where nobody gives it
+ERRORS = (
+    "TORCHELASTIC_ERROR_FILE"  # below a folder that each torchrun makes anew: FOLDER/attempt_N/LOCAL_RANK/error.json
+)
+LONGEST_NAME = 500
 
 
 @dataclass(frozen=True)
@@ -20,13 +25,13 @@ class Launched:
 
     Attributes:
         rank: its number of ``world_size``; local_rank: its number on this machine.
-        restarted: one of the run's processes has died, and all were started again.
+        launch: the launcher's name of the run, which stays when it starts the processes again; "" for none.
     """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
-    restarted: bool = False
+    launch: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Launched:
@@ -43,8 +48,16 @@ class Launched:
             if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in given]:
                 raise OptionError(f"WORLD_SIZE is {world_size}, without {' and '.join(missing)}; {ADVICE} WORLD_SIZE")
             _number(given, "MASTER_PORT", 0, 1, (1 << 16) - 1)
-        restarted = "WORLD_SIZE" in given and _number(given, RESTARTS, 0, 0, 1 << 31) > 0
-        return cls(rank, world_size, local_rank, restarted)
+        # Nobody has launched it without a WORLD_SIZE, whatever else is left in the environment.
+        return cls(rank, world_size, local_rank, _name(given) if "WORLD_SIZE" in given else "")
+
+
+def _name(given: Mapping[str, str]) -> str:
+    name = given.get(RUN_ID, NO_ID).strip()
+    if name == NO_ID:
+        folders = Path(given.get(ERRORS, "")).parents
+        name = str(folders[2]) if len(folders) > 3 else ""
+    return printable(name, LONGEST_NAME)
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

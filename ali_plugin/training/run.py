@@ -7,9 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ali_plugin.errors import FolderError
 from ali_plugin.support.devices import computes_bf16, resolve_device
-from ali_plugin.training import checkpoint, distributed
+from ali_plugin.training import checkpoint, distributed, run_folder
 from ali_plugin.training.assemble import Assembled, assemble
 from ali_plugin.training.batches import share
 from ali_plugin.training.callbacks.best import BestModel
@@ -47,13 +49,22 @@ def prepare(
     registry = registry or default_registry()
     config = _config(options, out, resume, registry)
     given = [build_callback(one, registry) if isinstance(one, str) else one for one in callbacks]
-    if distributed.restarted():  # by the launcher, after a process of the run has died
-        resume = bool(checkpoint.found(out))
-    elif distributed.rank() == 0:
-        refuse_unfit(out, resume=resume)
+    resume = _goes_on(out, resume)
     assembled = assemble(config, registry)
     watching = watchers(assembled, given)
     return Trainer(assembled, out, watching, resume=resume, allow_changed_data=allow_changed_data)
+
+
+def _goes_on(out: Path, resume: bool) -> bool:
+    """Whether the run goes on from a checkpoint: as asked, or as this very launch has begun it; one process decides."""
+    distributed.refuse_other_step(checkpoint.last_step(out), str(out))
+    decided = resume
+    if distributed.rank() == 0:
+        if run_folder.is_of(out, distributed.launch_name()):
+            decided = bool(checkpoint.found(out))
+        else:
+            refuse_unfit(out, resume=resume)
+    return bool(distributed.gather(torch.tensor(int(decided)))[0])
 
 
 def watchers(run: Assembled, given: Iterable[Callback]) -> list[Callback]:
@@ -85,7 +96,7 @@ def plan(
         registry.get(CallbackRecord, name)
     run = assemble(config, registry, planned=True)
     with blaming(run.objective):
-        run.step.game.check(share(config.batch_size, processes))
+        run.step.game.check(share(config.batch_size, processes, config.labels))
     distributed.refuse_shared_gpu(run.device, processes)
     notes = run.train.notes
     if resume and (saved := checkpoint.found(out)):
@@ -114,5 +125,6 @@ def _decided(config: TrainConfig) -> TrainConfig:
     """With the precision that this device is best at, where it is left to us; the run keeps it wherever it goes on."""
     if config.precision != "auto":
         return config
-    bf16 = computes_bf16(distributed.local_device(resolve_device(config.device)))
+    here = computes_bf16(distributed.local_device(resolve_device(config.device)))
+    bf16 = all(distributed.gather(torch.tensor(int(here))))  # machines may differ, and their processes make one run
     return replace(config, precision="bf16" if bf16 else "float32")

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ali_plugin.errors import FolderError
+from ali_plugin.errors import ConfigError, FolderError
 from ali_plugin.folder import model_folder
 from ali_plugin.support import atomic, locks
+from ali_plugin.support.strict_json import read_text
 from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TRAIN_CONFIG_NAME
 from ali_plugin.training.metrics import METRICS_NAME, Metrics
 
 SAMPLES, BEST, TENSORBOARD = "samples", "best", "tensorboard"
-OWN_FILES = (TRAIN_CONFIG_NAME, METRICS_NAME, *locks.FILES)  # beside those of the model
+LAUNCH = ".launch"  # holds the name of the launch that trains here, of one process or several
+OWN_FILES = (TRAIN_CONFIG_NAME, METRICS_NAME, LAUNCH, *locks.FILES)  # beside those of the model
 LEFT = 60.0  # seconds after which a temporary file in a held folder is of a process that was killed
 PICTURE = re.compile(r"step-\d{9}-\w+\.png")
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
@@ -70,26 +72,38 @@ def refuse_used(out: Path) -> None:
     atomic.refuse_used(out, offer, _is_early)
 
 
-def claim(out: Path, metrics: Metrics, step: int | None, *, again: bool) -> None:
+def is_of(out: Path, launch: str) -> bool:
+    """Whether the run in a folder was begun by this launch, whose processes are started again or joined by others."""
+    try:
+        return bool(launch) and read_text(out / LAUNCH) == launch
+    except ConfigError:  # it is not there
+        return False
+
+
+def claim(out: Path, metrics: Metrics, step: int | None, launch: str = "") -> None:
     """Make a held folder ready for a run, unless another process had it since this one looked.
 
     Args:
         step: that the run is continued from, None for a new one.
-        again: the launcher has started a new one of several processes again.
+        launch: the name of the launch that trains in it from now on, "" for none.
 
     Raises:
         FolderError: it is not free, or the run is further by now; or its files are not its own.
     """
     if step is None:
-        if not again:
+        if not is_of(out, launch):
             refuse_used(out)
         start_anew(out)
-        return
-    refuse_odd_files(out)
-    newest = checkpoint.found(out)[-1:]
-    if newest and newest[0].name != checkpoint.name_of(step):
-        raise FolderError(f"another process has continued the run in {str(out)!r} meanwhile; start again")
-    metrics.keep_until(step)
+    else:
+        refuse_odd_files(out)
+        newest = checkpoint.found(out)[-1:]
+        if newest and newest[0].name != checkpoint.name_of(step):
+            raise FolderError(f"another process has continued the run in {str(out)!r} meanwhile; start again")
+        metrics.keep_until(step)
+    if launch:
+        atomic.write(out / LAUNCH, launch)
+    else:
+        (out / LAUNCH).unlink(missing_ok=True)
 
 
 def start_anew(out: Path) -> None:

@@ -99,8 +99,8 @@ class Trainer:
         held = run_folder.holding(self.out) if distributed.rank() == 0 else nullcontext()
         with held, working(self.assembled.stream), precision(self.config.precision):
             if distributed.rank() == 0:
-                since, again = self.step if self._resumed else None, distributed.restarted()
-                run_folder.claim(self.out, self.metrics, since, again=again)
+                since = self.step if self._resumed else None
+                run_folder.claim(self.out, self.metrics, since, distributed.launch_name())
                 atomic.write(self.out / TRAIN_CONFIG_NAME, self.config.to_json())
             return self._run()
 
@@ -110,7 +110,7 @@ class Trainer:
             self.warn(f"{self.out / checkpoint.FOLDER} is a link; old checkpoints stay, none is removed through it")
         self._clock = time.perf_counter()
         while self.step < self.total_steps and not self._stopping:
-            with blaming(self.assembled.objective):
+            with blaming(self.assembled.objective), distributed.talking():
                 self.training_step.schedule(self.step, self.total_steps, self.learning_rate_factor)
                 self._meter.add(self.training_step(self.batches.next()))
             self.step += 1

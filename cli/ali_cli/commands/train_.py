@@ -76,6 +76,7 @@ def command(
     from ali_plugin.training import distributed
     from ali_plugin.training.choices import chosen
     from ali_plugin.training.launched import Launched
+    from ali_plugin.training.launcher import launch
     from ali_plugin.training.run import plan, prepare
 
     options["data_dir"] = None if options["data_dir"] is None else str(options["data_dir"])
@@ -93,7 +94,7 @@ def command(
         plan(
             options, out, resume, callbacks, devices, allow_changed_data
         )  # an error of one's own is found before processes start
-        distributed.launch(devices, sys.argv[1:])
+        launch(devices, sys.argv[1:])
         return
     progress = training_progress(settings().verbosity)
     with distributed.process_group(options.get("device")), closing(progress):
