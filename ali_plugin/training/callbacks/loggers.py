@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from ali_plugin.errors import MissingExtra
+from ali_plugin.support.extras import need
 from ali_plugin.training.callbacks.callback import Callback, Run
 from ali_plugin.training.run_folder import TENSORBOARD
 
@@ -14,10 +14,9 @@ class TensorBoard(Callback):
     """Writes every figure to ``RUN/tensorboard``."""
 
     def __init__(self) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise MissingExtra("--log tensorboard needs: pip install 'ali-plugin[tensorboard]'") from error
+        need("tensorboard", "--log tensorboard", "tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self._make: Any = SummaryWriter
         self._writer: Any = None
         self._excepthook = threading.excepthook
