@@ -49,6 +49,7 @@ SHORT_BENCH = ("--batch-size", "2", "--repeats", "1")
 NOT_RUN = {
     r"pip install '?ali-plugin\b.*": "the package under test is installed already",
     r"ali experiment .*": "test_experiments.py runs each that a page shows",
+    r"ali demo .*": "it is served until somebody ends it; test_demo.py opens it",
     r"git .*": "needs a remote repository",
     r"(bash examples/several-machines/|sbatch |sky ).*": "test_several_machines.py runs each file",
 }

@@ -187,15 +187,6 @@ def test_best_model_is_kept(trained: Path) -> None:
     assert error == pytest.approx(record["reconstruction_mse"], rel=1e-4)
 
 
-def test_tensorboard(tmp_path: Path, ali: Ali) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    assert ali("train", "--steps", 10, *TINY, "--log", "tensorboard", "--out", tmp_path / "run").code == 0
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
-    events.Reload()
-    assert [event.step for event in events.Scalars("loss_discriminator")] == [5, 10]
-
-
 @pytest.mark.parametrize("pieces", [2, 5])
 def test_maxout_gradient(pieces: int) -> None:
     x = torch.randn(3, 2 * pieces, 4, 4, dtype=torch.float64, requires_grad=True)

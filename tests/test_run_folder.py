@@ -251,6 +251,9 @@ def test_killed_before_the_first_checkpoint_is_simply_started_anew(tmp_path: Pat
     killed_early(out)
     (out / "tensorboard").mkdir()
     (out / "tensorboard" / "events.out.tfevents.1.host").write_bytes(b"")
+    (out / "wandb" / "offline-run-20261125_094511-dwf1o8rn" / "files").mkdir(parents=True)
+    (out / "wandb" / "latest-run").symlink_to("offline-run-20261125_094511-dwf1o8rn")
+    (out / "wandb" / "debug-internal.log").symlink_to("offline-run-20261125_094511-dwf1o8rn/logs/debug-internal.log")
     (out / "checkpoints" / ".step-000000050.1a2b.partial").mkdir(parents=True)
     (out / ".metrics.jsonl.1a2b.partial.jsonl").write_text("{")
     (out / "best").mkdir()
@@ -346,7 +349,7 @@ def test_figures_that_cannot_be_written_now_are_written_with_the_next(tmp_path: 
 
 FILES = ["train_config.json", "metrics.jsonl", "config.json", "model.safetensors", "training.json",
          "evaluation.json", "README.md", "samples.png", "model_index.json", locks.NAME]  # fmt: skip
-FOLDERS = ["checkpoints", "best", "samples", "tensorboard", "encoder", "decoder", "discriminator"]
+FOLDERS = ["checkpoints", "best", "samples", "tensorboard", "wandb", "encoder", "decoder", "discriminator"]
 
 
 def elsewhere(tmp_path: Path) -> Path:
@@ -356,7 +359,7 @@ def elsewhere(tmp_path: Path) -> Path:
         *FILES, "best.json", "diffusion_pytorch_model.safetensors", "step-000000002/state.json", "precious.txt",
         "step-000000002-samples.png", "step-000000004-samples.png", "step-000000006-samples.png",
         "step-000000006-reconstructions.png", ".step-000000009.1a2b.partial/state.json",
-        ".x.1a2b.partial", "events.out.tfevents.1.host",
+        ".x.1a2b.partial", "events.out.tfevents.1.host", "latest-run", "debug.log",
     ):  # fmt: skip
         (there / name).parent.mkdir(parents=True, exist_ok=True)
         (there / name).write_text(f"mine: {name}")
@@ -375,7 +378,7 @@ def test_nothing_is_changed_behind_a_link(name: str, command: str, run: Path, tm
         (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(there if name in FOLDERS else there / name)
     arguments = {
-        "resume": ["train", "--resume", "--steps", 8, "--log", "tensorboard"],
+        "resume": ["train", "--resume", "--steps", 8, "--log", "wandb" if name == "wandb" else "tensorboard"],
         "new": ["train", "--arch", "tiny", "--steps", 2],
         "evaluate": ["evaluate", run, "--metric", "brightness"],
         "card": ["card", run, "--write"],

@@ -36,7 +36,7 @@ def anomaly(context: Context) -> dict[str, float]:
         DataError: nothing is left that is ordinary, or strange; or the dataset has no classes to name.
         MissingExtra: scikit-learn is not installed.
     """
-    figures = need("sklearn.metrics", "metric 'anomaly'")
+    figures = need("sklearn.metrics", "metric 'anomaly'", "eval")
     sides = Sides.of(context)
     scoring = Scoring(context.model, context.scorer, context.scorer_options, context.registry)
     if not scoring.fitted:

@@ -24,7 +24,7 @@ def baselines(context: Context) -> dict[str, dict[str, float]]:
         DataError: the dataset has no class labels.
         MissingExtra: scikit-learn is not installed.
     """
-    decomposition = need("sklearn.decomposition", "the principal components")
+    decomposition = need("sklearn.decomposition", "the principal components", "eval")
     labels, test_labels = context.class_labels("train"), context.class_labels("test")
     train, test = _raw(context, "train"), _raw(context, "test")
     rows = np.array(train[fitting_rows(train, context.seed)])

@@ -79,7 +79,7 @@ def _classifier(context: Context, device: torch.device) -> Extractor:
 
 
 def _inception(device: torch.device) -> Extractor:
-    module = need("torch_fidelity.feature_extractor_inceptionv3", "the Inception extractor")
+    module = need("torch_fidelity.feature_extractor_inceptionv3", "the Inception extractor", "eval")
     weights = _inception_weights()
     net = module.FeatureExtractorInceptionV3(INCEPTION, ["2048"], weights).to(device).eval()
 
@@ -147,7 +147,7 @@ def _build(architecture: str) -> nn.Module:
         net: nn.Module = get_model(architecture, weights=None)
         return net
     except ValueError:
-        timm: Any = need("timm", f"extractor {architecture!r}, which torchvision does not have,")
+        timm: Any = need("timm", f"extractor {architecture!r}, which torchvision does not have,", "eval")
         try:
             made: nn.Module = timm.create_model(architecture, pretrained=False)
             return made

@@ -37,7 +37,7 @@ class L2SVM:
     """
 
     def __init__(self, train: Array, labels: Labels, count: int, seed: int) -> None:
-        self.svm = need("sklearn.svm", "the L2-SVM")
+        self.svm = need("sklearn.svm", "the L2-SVM", "eval")
         if len(train) < SMALLEST:
             raise DataError(f"the L2-SVM needs at least {SMALLEST} training samples, there are {len(train)}")
         self.train, self.labels, self.count, self.seed = train, labels, count, seed
@@ -109,7 +109,7 @@ def fitting_rows(train: Array, seed: int) -> NDArray[np.int64]:
 
 def probe(train: Array, labels: Labels, test: Array, test_labels: Labels, seed: int) -> float:
     """Accuracy of logistic regression on standardised features (N, D), trained on as many as fit into memory."""
-    linear_model = need("sklearn.linear_model", "the linear probe")
+    linear_model = need("sklearn.linear_model", "the linear probe", "eval")
     rows = fitting_rows(train, seed)
     fitted = linear_model.LogisticRegression(max_iter=PROBE_ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():

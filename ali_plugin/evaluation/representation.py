@@ -36,7 +36,7 @@ def of_encoder(context: Context) -> dict[str, float]:
         OptionError: more labels than there are, or fewer than classes.
         MissingExtra: scikit-learn is not installed.
     """
-    need("sklearn", "metric 'representation'")
+    need("sklearn", "metric 'representation'", "eval")
     labels, test_labels = context.class_labels("train"), context.class_labels("test")
     if len(np.unique(labels)) < 2:
         raise DataError(f"dataset {context.dataset!r} has one class only, which leaves nothing to tell apart")

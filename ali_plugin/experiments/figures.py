@@ -26,7 +26,7 @@ def plots(rows: int, columns: int, width: float = 3.0, ratio: float = 1.0) -> tu
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    need("matplotlib", "the picture of an experiment").use("Agg")
+    need("matplotlib", "the picture of an experiment", "eval").use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(rows, columns, figsize=(width * columns, width * ratio * rows), squeeze=False)

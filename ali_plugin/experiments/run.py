@@ -25,7 +25,7 @@ def run(name: str, options: Options) -> dict[str, Any]:
     if name not in EXPERIMENTS:
         raise OptionError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     for package in ("matplotlib", "sklearn"):  # now, not after the training
-        need(package, "an experiment")
+        need(package, "an experiment", "eval")
     module, _, attribute = EXPERIMENTS[name].partition(":")
     experiment = cast(Callable[[Options], Result], getattr(importlib.import_module(module), attribute))
     with begun(name, options):

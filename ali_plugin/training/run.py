@@ -23,7 +23,6 @@ from ali_plugin.training.callbacks.record import RecordKeeper
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
 from ali_plugin.training.run_folder import refuse_unfit
 from ali_plugin.training.trainer import Trainer
-from ali_registry import Callback as CallbackRecord
 from ali_registry import Registry, blaming, default_registry
 
 
@@ -93,7 +92,7 @@ def plan(
     config = _config(options, out, resume, registry)
     refuse_unfit(out, resume=resume)
     for name in callbacks:
-        registry.get(CallbackRecord, name)
+        build_callback(name, registry)
     run = assemble(config, registry, planned=True)
     with blaming(run.objective):
         run.step.game.check(share(config.batch_size, processes, config.labels))

@@ -20,12 +20,13 @@ from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TRAIN_CONFIG_NAME
 from ali_plugin.training.metrics import METRICS_NAME, Metrics
 
-SAMPLES, BEST, TENSORBOARD = "samples", "best", "tensorboard"
+SAMPLES, BEST, TENSORBOARD, WANDB = "samples", "best", "tensorboard", "wandb"
 LAUNCH = ".launch"  # holds the name of the launch that trains here, of one process or several
 OWN_FILES = (TRAIN_CONFIG_NAME, METRICS_NAME, LAUNCH, *locks.FILES)  # beside those of the model
 LEFT = 60.0  # seconds after which a temporary file in a held folder is of a process that was killed
 PICTURE = re.compile(r"step-\d{9}-\w+\.png")
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
+WANDB_RUN = re.compile(r"(offline-)?run-(?P<time>\d{8}_\d{6})-(?P<id>.+)")
 
 
 @contextmanager
@@ -138,7 +139,7 @@ def _what(out: Path) -> str:
 
 def _is_early(path: Path) -> bool:
     """Whether a run leaves it that was killed before its first checkpoint."""
-    ours = {SAMPLES: PICTURE, TENSORBOARD: EVENTS}
+    ours = {SAMPLES: PICTURE, TENSORBOARD: EVENTS, WANDB: re.compile(rf"{WANDB_RUN.pattern}|latest-run|debug.*\.log")}
     if not path.is_dir() or (path.is_symlink() and path.name not in (checkpoint.FOLDER, *ours, BEST)):
         return path.name in OWN_FILES or atomic.is_partial(path.name)
     mine = ours.get(path.name)

@@ -30,6 +30,7 @@ COMMANDS = {
     "score": "Say how strange pictures are to a model.",
     "evaluate": "Measure a model.",
     "report": "Write a page about runs: curves, pictures, figures.",
+    "demo": "Open a model in a browser.",
     "experiment": "Repeat an experiment of the paper.",
     "export": "Write a model folder that is ready to publish.",
     "push": "Publish a model on the Hugging Face Hub.",

@@ -47,7 +47,13 @@ Examples:
 )
 @click.option("--devices", type=click.IntRange(1), default=1, help="Processes, one for each GPU. [default: 1]")
 @choices("precision", "on_nan")
-@click.option("--log", "loggers", multiple=True, type=click.Choice(["tensorboard"]), help="Beside metrics.jsonl.")
+@click.option(
+    "--log",
+    "loggers",
+    multiple=True,
+    type=click.Choice(["tensorboard", "trackio", "wandb"]),
+    help="Figures, pictures and the config go there, too; may be repeated.",
+)
 @choices("log_every", "checkpoint_every")
 @click.option("--out", type=WriteFolder(), help="Run folder. [default: runs/ARCH]")
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
