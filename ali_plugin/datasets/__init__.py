@@ -80,6 +80,7 @@ SETS = (
         summary="your own pictures in --data-dir, subfolders as classes",
         build=f"{HERE}.image_folder:image_folder",
         needs_data_dir=True,
+        survey=f"{HERE}.survey:survey",
     ),
 )
 

@@ -18,7 +18,6 @@ from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, settings
 from ali_cli.terminal import note, print_json, print_table, say
 from ali_plugin.support import streams
-from ali_plugin.training.config import DEFAULT_ARCHITECTURE
 
 if TYPE_CHECKING:
     from ali_plugin.training.callbacks import Callback
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 Examples:
   ali train
   ali train --arch fashion --dataset fashion-mnist --data-dir data --epochs 30
-  ali train --arch fashion --dataset image-folder --data-dir my-pictures
+  ali train --dataset image-folder --data-dir my-pictures --out runs/mine
   ali train --condition --out runs/conditional
   ali train --objective relativistic --set objective.gamma=0.5
   ali train --objective semi-supervised --labels 1000 --out runs/semi
@@ -53,7 +52,7 @@ Examples:
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes, and check it.")
 @json_option
 def command(
     out: Path | None,
@@ -75,19 +74,19 @@ def command(
     from ali_plugin.support.dry_run import writing_nothing
     from ali_plugin.training import distributed
     from ali_plugin.training.choices import chosen
+    from ali_plugin.training.decide import architecture
     from ali_plugin.training.launched import Launched
     from ali_plugin.training.run import plan, prepare
+    from ali_registry import default_registry
 
     options["data_dir"] = None if options["data_dir"] is None else str(options["data_dir"])
     options = chosen(options, config_file)
-    architecture = options.get("architecture", DEFAULT_ARCHITECTURE)
-    out = out or Path("runs") / architecture
-    if not resume:
-        options["architecture"] = architecture
+    out = out or Path("runs") / architecture(options, default_registry())
     callbacks = (*callbacks, *loggers)
     if dry_run:
         with writing_nothing():
-            _print_plan(plan(options, out, resume, callbacks, devices, allow_changed_data), as_json)
+            made = plan(options, out, resume, callbacks, devices, allow_changed_data, measured=True)
+            _print_plan(made, as_json)
         return
     if devices > 1 and Launched.from_environment().world_size == 1:
         plan(
@@ -149,11 +148,14 @@ def _print_plan(made: dict[str, Any], as_json: bool) -> None:
         print_json(made)
         return
     from ali_plugin.config.settings import words
+    from ali_plugin.training.duration import spoken
 
     config = dict(made["config"])
     rows = [tuple(word.split("=", 1)) for word in words(config.pop("settings"))]
     rows = [*((name, value) for name, value in config.items() if value is not None), *rows]
     rows += [(name, made[name]) for name in ("out", "device", "samples", "steps")]
+    if (seconds := made["seconds"]) is not None:
+        rows.append(("will take", f"about {spoken(seconds)}, {made['seconds_per_step']:.3g} s a step"))
     rows += [(f"{kind} parameters", f"{count:,}") for kind, count in made["parameters"].items()]
     print_table("Would train (nothing is written)", ["what", "value"], rows)
     for line in made["notes"]:
