@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.decide import decide
 from ali_plugin.training.duration import spoken
 from ali_plugin.training.run import plan, prepare
+from ali_plugin.training.trainer import Trainer
 from ali_registry import build_registry, default_registry
 from conftest import Ali
 
@@ -315,6 +317,34 @@ def test_the_batch_shrinks_to_what_can_be_read(tmp_path: Path) -> None:
         assert made["config"]["batch_size"] == size
     with pytest.raises(OptionError, match="--batch-size is 7, which 3 processes cannot share"):
         plan({**options, "batch_size": 7}, tmp_path / "new", False, processes=3)
+
+
+def test_a_batch_that_shrank_goes_on_by_the_command_that_is_told(
+    pictures: Path, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(trainer: Trainer) -> None:
+        if trainer.step == 1:
+            trainer.stop()
+        duties(trainer)
+
+    duties = Trainer._duties
+    monkeypatch.setattr(Trainer, "_duties", stopped)
+    more = ("--steps", 2, "--batch-size=64", "--precision", "auto", "--log-every", 1)
+    done = ali(*own(pictures, tmp_path / "run", *more))
+    assert done.code == 130, done.err
+    told = next(line for line in done.err.splitlines() if "continue with: ali " in line).partition("ali ")[2]
+    assert "--batch-size" not in told
+    assert "auto" not in told
+    assert "--steps 2" in told
+    again = ali(*shlex.split(told))
+    assert again.code == 0, again.err
+
+
+@pytest.mark.parametrize("words", [("--batch-size", 0), ("--steps", 0), ("--device", "none"), ("--image-size", "0")])
+def test_what_cannot_be_is_one_line(words: tuple[object, ...], pictures: Path, tmp_path: Path, ali: Ali) -> None:
+    refused = ali(*own(pictures, tmp_path / "run"), *words)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert str(words[0]) in refused.err or "'none'" in refused.err
 
 
 def test_names_that_are_no_lines(tmp_path: Path, ali: Ali) -> None:

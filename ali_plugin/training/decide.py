@@ -21,7 +21,7 @@ from ali_plugin.training.config import (
     configure,
     data_folder,
 )
-from ali_registry import Architecture, Dataset, Objective, Registry, TrainingDefaults, blaming
+from ali_registry import Architecture, Dataset, InvalidRecord, Objective, Registry, TrainingDefaults, blaming
 
 SMALL, TOO_FEW = 5_000, 50  # pictures: up to so many are augmented, and so many are to be warned of
 AUGMENT = "colour,translation,cutout"
@@ -94,7 +94,7 @@ def decide(options: Mapping[str, Any], out: Path, registry: Registry) -> Decided
     notes: tuple[str, ...] = ()
     if dataset.survey is not None:
         found = _look(dataset, given, registry)
-        notes += _apart(out, Path(given["data_dir"]))
+        notes += _apart(out, data_folder(given["data_dir"], dataset))
         if len(record.data_shape) == 3 and shapes.is_open(record):
             given, told = _filled(given, found, record, registry)
             notes += told
@@ -113,13 +113,14 @@ def _look(dataset: Dataset, given: Mapping[str, Any], registry: Registry) -> Sur
     entry = registry.entry(Dataset, dataset.name)
     with blaming(entry):
         found = dataset.look(data_dir=data_folder(given["data_dir"], dataset))
-    assert isinstance(found, Survey)
+    if not isinstance(found, Survey):
+        raise InvalidRecord(f"the survey of dataset {dataset.name!r} of {entry.origin} is a {type(found).__name__}")
     return found
 
 
 def _apart(out: Path, data_dir: Path) -> tuple[str, ...]:
     """What to say of a run's folder inside of its data folder; DataError for data inside of the run's folder."""
-    run, data = (Path(os.path.realpath(path.expanduser())) for path in (out, data_dir))
+    run, data = (Path(os.path.realpath(path)) for path in (out, data_dir))
     if data.is_relative_to(run):
         raise DataError(
             f"the data folder {str(data_dir)!r} lies in the run's own folder {str(out)!r}, which would learn from what "
@@ -152,7 +153,7 @@ def _filled(
 def _length(count: int, batch_size: int, recipe: TrainingDefaults, reach: Reach) -> int:
     """Steps: the recipe's passes over the pictures, within reach."""
     least, most = reach.steps
-    return min(max(recipe.epochs * count // batch_size, least), most)
+    return min(max(recipe.epochs * count // max(batch_size, 1), least), most)  # 0 is refused with the other choices
 
 
 def _against_learning_by_heart(
@@ -161,7 +162,7 @@ def _against_learning_by_heart(
     """Augmentation, and pictures mirrored where that makes others of the same kind."""
     decided: dict[str, Any] = {} if "flip" in given else {"flip": found.mirrored}
     offered = registry.get(Objective, given.get("objective", recipe.objective)).settings
-    if "augment" in offered:
+    if "augment" in offered and "augment" not in recipe.settings.get("objective", {}):
         own = settings.nested(given.get("settings", {}))
         decided["settings"] = settings.merged({"objective": {"augment": AUGMENT}}, own)
     return decided

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +110,9 @@ def command(
     if not writes:
         return
     if result.interrupted:
-        progress.say(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
+        kept = all(options.get(name) in (None, getattr(trainer.config, name)) for name in ("batch_size", "precision"))
+        line = _continuation(out, () if kept else ("--batch-size", "--precision", "--config"))
+        progress.say(f"stopped after step {result.steps}, saved; continue with: {line}")
     _print_result(result, as_json)
     if result.interrupted:
         sys.exit(INTERRUPTED)
@@ -136,8 +140,17 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
         ) from error
 
 
-def _continuation(out: Path) -> str:
-    given = [word for word in sys.argv[1:] if word not in ("--resume", "--allow-changed-data")]
+def _continuation(out: Path, without: Collection[str] = ()) -> str:
+    """The command that goes on with a run.
+
+    Args:
+        without: options that the run keeps otherwise than they were given, such as a batch that was too large.
+    """
+    given = [
+        word
+        for before, word in pairwise(["", *sys.argv[1:]])
+        if word not in ("--resume", "--allow-changed-data") and not {before, word.partition("=")[0]} & {*without}
+    ]
     if "--out" not in given and not any(word.startswith("--out=") for word in given):
         given += ["--out", str(out)]
     return shlex.join(["ali", *given, "--resume"])
