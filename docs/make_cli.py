@@ -51,7 +51,7 @@ def options(found: Iterable[click.Option]) -> Iterator[str]:
     yield "| option | what it does |"
     yield "|---|---|"
     for option in found:
-        names = ", ".join(f"`{name}{value(option)}`" for name in option.opts)
+        names = ", ".join(f"`{name}{value(option)}`" for name in (*option.opts, *option.secondary_opts))
         default = f" [default: {option.default}]" if option.show_default else ""
         yield f"| {names} | {(option.help or '') + default} |".replace("\n", " ")
 

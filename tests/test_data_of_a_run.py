@@ -51,7 +51,8 @@ def pictures(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "pictures")
 
 
-SHORT = ("-q", "train", "--dataset", "image-folder", "--batch-size", 4, "--checkpoint-every", 2, "--device", "cpu")
+DATA = ("--arch", "fashion", "--dataset", "image-folder", "--batch-size", 4, "--device", "cpu")
+SHORT = ("-q", "train", *DATA, "--checkpoint-every", 2)
 
 
 def start(ali: Ali, data: object, out: Path, *more: object) -> None:
@@ -261,7 +262,7 @@ def test_pictures_that_the_program_makes_are_no_data(pictures: Path, ali: Ali, m
     assert ali("export", "runs/fashion", "--out", "runs/published").code == 0
     assert ali("export", "runs/fashion", "--format", "diffusers", "--out", "pipeline").code in (0, 1)  # an extra
     for i, out in enumerate(("runs/fashion", "runs/second")):
-        more = ("--resume",) if i == 0 else ("--dataset", "image-folder", "--batch-size", 4, "--device", "cpu")
+        more = ("--resume",) if i == 0 else DATA
         result = ali("train", "-q", "--data-dir", ".", *more, "--out", out, "--steps", 4)
         assert result.code == 0, result.err
     found = load_split("image-folder", "train", data_dir=pictures, data_shape=(1, 28, 28))

@@ -122,7 +122,7 @@ def test_unreadable_pictures_are_counted_and_named(tmp_path: Path, ali: Ali) -> 
     (tmp_path / "pictures" / "05.png").write_bytes(b"no picture")
     whole = (tmp_path / "pictures" / "06.png").read_bytes()
     (tmp_path / "pictures" / "06.png").write_bytes(whole[: len(whole) // 2])
-    arguments = ("--dataset", "image-folder", "--data-dir", tmp_path / "pictures", *TINY)
+    arguments = ("--arch", "fashion", "--dataset", "image-folder", "--data-dir", tmp_path / "pictures", *TINY)
     result = ali("train", *arguments, "--steps", 1, "--out", tmp_path / "run")
     assert result.code == 0, result.err
     assert "2 pictures could not be read and are left out" in result.err

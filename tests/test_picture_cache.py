@@ -205,7 +205,7 @@ def test_cache_that_cannot_be_written(tmp_path: Path, ali: Ali, monkeypatch: pyt
 def test_dry_run_writes_nothing(tmp_path: Path, cache: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = pictures(tmp_path / "p", 40)
     monkeypatch.chdir(tmp_path)
-    data = ("--dataset", "image-folder", "--data-dir", folder, "--batch-size", 5, "--epochs", 1)
+    data = ("--arch", "fashion", "--dataset", "image-folder", "--data-dir", folder, "--batch-size", 5, "--epochs", 1)
     result = ali("train", *data, "--dry-run", "--json")
     assert result.code == 0, result.err
     assert '"samples": 36' in result.out

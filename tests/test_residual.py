@@ -48,6 +48,7 @@ def test_a_size_is_taken_or_the_nearest_are_named(height: int, width: int) -> No
     assert all((one[0] // 2, one[1] // 2) == other for one, other in pairwise(found))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400))
 def test_the_nearest_size_is_taken_and_none_is_nearer(side: int) -> None:
     found = nearest(PRESETS[0].architecture(), side)

@@ -81,6 +81,7 @@ SETS = (
         build=f"{HERE}.image_folder:image_folder",
         needs_data_dir=True,
         takes_background=True,
+        survey=f"{HERE}.survey:survey",
     ),
 )
 

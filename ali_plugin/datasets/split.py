@@ -17,7 +17,7 @@ from ali_plugin.errors import DataError, OptionError
 Split = Literal["train", "validation", "test"]
 UNREAD = "unread"  # as a digest: of files that a dry run leaves alone
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-ORDER, LABELLED = 0, 1  # streams of random numbers that share a run's seed
+ORDER, LABELLED, MIRRORED = 0, 1, 2  # streams of random numbers that share a run's seed
 
 Rows = slice | NDArray[np.int64]
 

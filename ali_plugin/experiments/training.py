@@ -12,9 +12,8 @@ from ali_plugin.model import ALI
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.progress import track
 from ali_plugin.training import checkpoint
-from ali_plugin.training.assemble import assemble
 from ali_plugin.training.callbacks import Callback, Run
-from ali_plugin.training.config import configure
+from ali_plugin.training.decide import decide
 from ali_plugin.training.run import plan, prepare
 
 ENDLESS = MAX_STEPS
@@ -139,8 +138,8 @@ def untrained(options: Options) -> ALI:
     Raises:
         ALIError: see ``ali_plugin.training.assemble.assemble``.
     """
-    config = configure(_config(options, Length(steps=1), {}), options.registry)
-    return assemble(config, options.registry).model.eval()
+    decided = decide(_config(options, Length(steps=1), {}), _folder(options, "untrained"), options.registry)
+    return decided.assembled(options.registry).model.eval()
 
 
 def _folder(options: Options, name: str) -> Path:

@@ -55,4 +55,4 @@ def _nearest(side: int, shorter: int | None) -> list[int]:
     bound = None if side == shorter else shorter
     sides = [one for one in range(SMALLEST, LARGEST + 1) if allowed(one, bound)]
     below, above = [one for one in sides if one <= side], [one for one in sides if one >= side]
-    return sorted({*below[-1:], *above[:1]})
+    return below[-2:] if not above else above[:2] if not below else sorted({below[-1], above[0]})

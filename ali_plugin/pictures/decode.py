@@ -162,6 +162,12 @@ def read_whole(path: Path, longest: int) -> Image.Image:
             return whole
 
 
+def shorter_side(path: Path) -> int:
+    """Of a picture file, in pixels, by what it says at its beginning; DataError where it cannot be read."""
+    with _ours(), _opened(path) as file, _image(file) as image:
+        return min(image.size)
+
+
 def check_shape(data_shape: tuple[int, ...]) -> None:
     """Raise PartMismatch for data that are no pictures with one or three channels."""
     if len(data_shape) != 3 or data_shape[0] not in MODES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from ali_registry import Architecture, Entry, InvalidRecord, Objective, Registry
 
 NOT_BUILT = {bool: False, int: 1}  # what an option is of a discriminator that knows nothing of it
 MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
+TRIES = 3  # to read a folder that changes meanwhile
 SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
 
 
@@ -47,6 +48,7 @@ class Assembled:
         objective: the record that built the step's game, and the plugin that answers for it.
         step: the game with an optimiser for each player.
         total_steps: the length of the run.
+        notes: what the person should know.
         stream: of its random numbers, after those that made the model.
     """
 
@@ -61,6 +63,7 @@ class Assembled:
     step: TrainingStep
     total_steps: int
     stream: OwnStream
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def data(self) -> Fingerprint:
@@ -81,11 +84,15 @@ class Assembled:
         return fingerprint.continuing(checkpoint, self.data, uses_classes=uses_classes, allowed=allowed)
 
 
-def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) -> Assembled:
+def assemble(
+    config: TrainConfig, registry: Registry, *, planned: bool = False, processes: int | None = None
+) -> Assembled:
     """Make all that a run needs.
 
     Args:
         planned: on the meta device, which checks the same and takes no memory.
+        processes: of a run whose batch may shrink to what the data fill, among which it is shared; None where the
+            batch stays.
 
     Raises:
         ALIError: what the config names does not exist or does not fit.
@@ -95,7 +102,8 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
     stream = OwnStream(config.seed, place)
     refuse_size(config, registry)
     with working(stream):
-        train, held_out = load_data(config, "train", registry), load_data(config, "validation", registry)
+        train, held_out = load_both(config, registry)
+        config, shrunk = (config, ()) if processes is None else fitting(config, len(train), processes)
         with place:
             model = build_model(config, train, registry)
         distributed.synchronise_batch_norm(model)
@@ -106,6 +114,7 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
             place,
             condition_size=model.config.condition_size,
             labelled=config.labels,
+            flip=config.flip,
         )
         if not planned:
             initialise_output(model, train)
@@ -119,7 +128,10 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
         total_steps = config.total_steps(batches.steps_per_epoch)
         if distributed.rank():
             torch.manual_seed(config.seed + distributed.rank() * SEED_STRIDE)
-    return Assembled(config, registry, device, train, held_out, model, batches, objective, step, total_steps, stream)
+    notes = (*train.notes, *shrunk)
+    return Assembled(
+        config, registry, device, train, held_out, model, batches, objective, step, total_steps, stream, notes
+    )
 
 
 @contextmanager
@@ -146,6 +158,36 @@ def refuse_size(config: TrainConfig, registry: Registry) -> None:
                 ),
                 registry,
             )
+
+
+def fitting(config: TrainConfig, samples: int, processes: int) -> tuple[TrainConfig, tuple[str, ...]]:
+    """The config with a batch that the samples fill, and what to say where that is a smaller one.
+
+    It stays a multiple of the processes and of the pairs that are judged together.
+    """
+    packing = config.settings.get("objective", {}).get("packing", 1)
+    share = processes * (packing if isinstance(packing, int) else 1)
+    size = samples // share * share
+    if config.batch_size <= samples or not size:
+        return config, ()
+    there = "is one sample" if samples == 1 else f"are {samples} samples"
+    note = f"batches are of {size} in place of {config.batch_size}, as there {there} to train on"
+    return replace(config, batch_size=size), (note,)
+
+
+def load_both(config: TrainConfig, registry: Registry) -> tuple[DataSplit, DataSplit]:
+    """The training and the validation split of a run's dataset.
+
+    Raises:
+        DataError: a folder has changed between the two, again and again, so that they share pictures.
+    """
+    for _ in range(TRIES):
+        train, held_out = load_data(config, "train", registry), load_data(config, "validation", registry)
+        if train.files == held_out.files or not set(train.names) & set(held_out.names):
+            return train, held_out
+    raise DataError(
+        f"the files of dataset {config.dataset!r} change while they are read; start again when they are all there"
+    )
 
 
 def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ali_plugin.config.conditions import from_labels, refuse_outside
-from ali_plugin.datasets.split import LABELLED, ORDER, DataSplit, balanced_subset, to_unit
+from ali_plugin.datasets.split import LABELLED, MIRRORED, ORDER, DataSplit, balanced_subset, to_unit
 from ali_plugin.errors import OptionError
 from ali_plugin.objectives.game import Batch, Labelled
 from ali_plugin.training import distributed
@@ -42,11 +42,13 @@ def share(batch_size: int, processes: int, labelled: int | None = None) -> int:
 class Batches:
     """The training split on the device, in a new order each epoch; a last incomplete batch is left out.
 
-    The order is a function of the seed and the epoch, so that ``(epoch, index)`` is the whole state.
+    The order is a function of the seed and the epoch, and what is mirrored of the index too, so that
+    ``(epoch, index)`` is the whole state.
 
     Args:
         condition_size: of the model; its conditions are made from the labels.
         labelled: how many samples' classes may be seen, for objectives that use labels.
+        flip: mirror each picture left to right, with probability 1/2.
     """
 
     def __init__(
@@ -58,12 +60,13 @@ class Batches:
         *,
         condition_size: int = 0,
         labelled: int | None = None,
+        flip: bool = False,
     ) -> None:
         self.steps_per_epoch = count_batches(len(split), batch_size)
         self.rank, self.world_size = distributed.rank(), distributed.world_size()
         share(batch_size, self.world_size, labelled)
         self.batch_size, self.seed, self.device = batch_size, seed, device
-        self.condition_size = condition_size
+        self.condition_size, self.flip = condition_size, flip
         self.source = source_of(split, device)
         self.samples = len(split)
         if condition_size and split.labels is not None:
@@ -87,7 +90,7 @@ class Batches:
             self.seek(self.epoch + 1, 0)
         chosen = self._rows(self.index)
         self.index += 1
-        x = to_unit(self.source.take(chosen))
+        x = self._mirrored(to_unit(self.source.take(chosen)), self.batch_size)
         if self.index < self.steps_per_epoch:
             self.source.prefetch(self._rows(self.index))
         return Batch(x, self._condition(chosen), self._labelled())
@@ -115,5 +118,14 @@ class Batches:
         random = np.random.default_rng([self.seed, LABELLED, self.epoch, self.index])
         picked = random.choice(self.subset, min(self.batch_size, len(self.subset)), replace=False)
         chosen = self._own(self.source.order(torch.from_numpy(picked)))
-        x = to_unit(self.source.take(chosen))
+        x = self._mirrored(to_unit(self.source.take(chosen)), len(picked), LABELLED)
         return Labelled(x, self.labels[chosen.to(self.device)], self._condition(chosen))
+
+    def _mirrored(self, x: Tensor, whole: int, *which: int) -> Tensor:
+        """This process's share x of ``whole`` pictures, about half of them mirrored; ``which`` tells draws of a step
+        apart."""
+        if not self.flip:
+            return x
+        random = np.random.default_rng([self.seed, MIRRORED, self.epoch, self.index, *which])
+        drawn = self._own(torch.from_numpy(random.random(whole) < 0.5))
+        return torch.where(drawn.to(x.device).reshape(-1, 1, 1, 1), x.flip(-1), x)

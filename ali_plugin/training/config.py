@@ -38,7 +38,7 @@ OnNaN = Literal["stop", "rewind"]
 PART_RECORDS: dict[str, type[Part]] = {record.kind: record for record in (Encoder, Decoder, Discriminator)}
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
-DEFAULT_ARCHITECTURE = "fashion"
+DEFAULT_ARCHITECTURE, PICTURES_ARCHITECTURE = "fashion", "residual-small"
 RECIPE = "the architecture's"  # of a default
 NO_SIZE = dict.fromkeys(("image_size", "channels"))
 
@@ -56,7 +56,13 @@ class TrainConfig:
     options of the objective, the parts and the optimiser, by room; ``configure`` fills in defaults.
     """
 
-    architecture: str = field(metadata=Option("Architecture.", name="arch", default=DEFAULT_ARCHITECTURE).told)
+    architecture: str = field(
+        metadata=Option(
+            "Architecture.",
+            name="arch",
+            default=f"{DEFAULT_ARCHITECTURE}; of your own pictures {PICTURES_ARCHITECTURE}",
+        ).told
+    )
     dataset: str = field(metadata=Option("Dataset.", default=RECIPE).told)
     encoder: str | None = field(default=None, metadata=Option("Encoder in place of the architecture's.").told)
     decoder: str | None = field(default=None, metadata=Option("Decoder in place of the architecture's.").told)
@@ -79,6 +85,9 @@ class TrainConfig:
     background: str | None = field(
         default=None,
         metadata=Option("Under what is transparent in pictures: white, black or #rrggbb.", default="white").told,
+    flip: bool = field(
+        default=False,
+        metadata=Option("Mirror half of the training pictures, drawn anew each time.", default="where it helps").told,
     )
     objective: str = field(default="ali", metadata=Option("What the players play.", default=RECIPE).told)
     settings: Settings = field(
@@ -234,6 +243,8 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     known = {f.name for f in fields(TrainConfig)}
     config = TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
     shape = data_shape(config, registry)
+    if config.flip and len(shape) != 3:
+        raise OptionError(f"--flip is for pictures, the data are of shape {shapes.text(shape)}; leave it out")
     size = shapes.told(shape if shapes.is_open(architecture) else ())
     config = replace(config, settings=_complete(config, given, registry), **{**NO_SIZE, **size})
     return _with_absolute_folder(_with_background(config, registry), registry)
@@ -367,10 +378,20 @@ def _with_absolute_folder(config: TrainConfig, registry: Registry) -> TrainConfi
     """
     if config.data_dir is None:
         return config
-    folder = absolute(config.data_dir, "--data-dir")
-    if registry.get(Dataset, config.dataset).needs_data_dir and not folder.is_dir():
-        raise DataError(f"the data folder {config.data_dir!r} does not exist; name one with --data-dir")
-    return replace(config, data_dir=str(folder))
+    return replace(config, data_dir=str(data_folder(config.data_dir, registry.get(Dataset, config.dataset))))
+
+
+def data_folder(given: str, dataset: Dataset) -> Path:
+    """The place of ``--data-dir``, from the root.
+
+    Raises:
+        DataError: the dataset is one of a person's own folder, which is not there.
+        OptionError: it is no place at all.
+    """
+    folder = absolute(given, "--data-dir")
+    if dataset.needs_data_dir and not folder.is_dir():
+        raise DataError(f"the data folder {given!r} does not exist; name one with --data-dir")
+    return folder
 
 
 def _positive(name: str, value: float | None) -> None:

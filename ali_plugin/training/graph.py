@@ -91,7 +91,7 @@ class GraphedUpdate:
         return graph, figures
 
 
-def phase_of(game: Game) -> Hashable:
+def phase_of(game: Game) -> tuple[Hashable, Hashable, Hashable]:
     """The plain values that an objective and those inside it hold, and the modes of their nets.
 
     Whatever ``Game.schedule`` sets is among them: a flag, a number, another tensor, a net that is frozen.

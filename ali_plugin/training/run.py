@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ali_plugin.errors import FolderError
-from ali_plugin.support.devices import computes_bf16, resolve_device
-from ali_plugin.training import checkpoint, distributed, run_folder
-from ali_plugin.training.assemble import Assembled, assemble
+from ali_plugin.training import checkpoint, distributed, duration, run_folder
+from ali_plugin.training.assemble import Assembled
 from ali_plugin.training.batches import share
 from ali_plugin.training.callbacks.best import BestModel
 from ali_plugin.training.callbacks.callback import Callback, build_callback
@@ -20,7 +19,8 @@ from ali_plugin.training.callbacks.collapse import CollapseWarning
 from ali_plugin.training.callbacks.held_out import HeldOutError
 from ali_plugin.training.callbacks.pictures import PictureSaver
 from ali_plugin.training.callbacks.record import RecordKeeper
-from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
+from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, continued
+from ali_plugin.training.decide import Decided, decide
 from ali_plugin.training.run_folder import refuse_unfit
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Registry, blaming, default_registry
@@ -38,18 +38,18 @@ def prepare(
     """A trainer for these options, ready to ``run()``.
 
     Args:
-        options: fields of ``TrainConfig``; what is absent or None comes from the architecture's recipe, or
-            from the run that is continued.
+        options: fields of ``TrainConfig``; what is absent or None is decided as ``decide`` says, or comes from the
+            run that is continued.
         allow_changed_data: continue although the data are others than the run has seen.
 
     Raises:
         ALIError: see ``TrainConfig``, ``Trainer``.
     """
     registry = registry or default_registry()
-    config = _config(options, out, resume, registry)
+    decided = _decided(options, out, resume, registry)
     given = [build_callback(one, registry) if isinstance(one, str) else one for one in callbacks]
     resume = _goes_on(out, resume)
-    assembled = assemble(config, registry)
+    assembled = decided.assembled(registry, distributed.world_size())
     watching = watchers(assembled, given)
     return Trainer(assembled, out, watching, resume=resume, allow_changed_data=allow_changed_data)
 
@@ -85,45 +85,45 @@ def plan(
     callbacks: Sequence[str] = (),
     processes: int = 1,
     allow_changed_data: bool = False,
+    measured: bool = False,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
-    """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file."""
+    """What ``prepare(...).run()`` would do, with every check that takes neither memory nor a file.
+
+    Args:
+        measured: make some steps, which takes both memory and some seconds, and say how long the run will take.
+    """
     registry = registry or default_registry()
-    config = _config(options, out, resume, registry)
+    decided = _decided(options, out, resume, registry)
     refuse_unfit(out, resume=resume)
     for name in callbacks:
         build_callback(name, registry)
-    run = assemble(config, registry, planned=True)
+    run = decided.assembled(registry, processes, planned=True)
     with blaming(run.objective):
-        run.step.game.check(share(config.batch_size, processes, config.labels))
+        run.step.game.check(share(run.config.batch_size, processes, run.config.labels))
     distributed.refuse_shared_gpu(run.device, processes)
-    notes = run.train.notes
+    notes, left = run.notes, run.total_steps
     if resume and (saved := checkpoint.found(out)):
         notes += run.continuing(saved[-1], allowed=allow_changed_data)
+        left = max(left - checkpoint.read_position(saved[-1]).step, 0)
     kinds = run.model.config.parts
+    step = duration.seconds_per_step(run, processes) if measured and left else None
     return {
-        "config": asdict(config),
+        "config": asdict(run.config),
         "out": str(out),
         "device": str(run.device),
         "samples": len(run.train),
         "steps": run.total_steps,
+        "seconds_per_step": step,
+        "seconds": None if step is None else step * left,
         "parameters": {kind: sum(p.numel() for p in run.model.part(kind).parameters()) for kind in kinds},
         "notes": list(notes),
     }
 
 
-def _config(options: dict[str, Any], out: Path, resume: bool, registry: Registry) -> TrainConfig:
+def _decided(options: dict[str, Any], out: Path, resume: bool, registry: Registry) -> Decided:
     if not resume:
-        return _decided(configure(options, registry))
+        return decide(options, out, registry)
     if not (out / TRAIN_CONFIG_NAME).is_file():
         raise FolderError(f"{str(out)!r} is no run that could be continued; start it without --resume")
-    return continued(TrainConfig.from_file(out / TRAIN_CONFIG_NAME), options, registry)
-
-
-def _decided(config: TrainConfig) -> TrainConfig:
-    """With the precision that this device is best at, where it is left to us; the run keeps it wherever it goes on."""
-    if config.precision != "auto":
-        return config
-    here = computes_bf16(distributed.local_device(resolve_device(config.device)))
-    bf16 = all(distributed.gather(torch.tensor(int(here))))  # machines may differ, and their processes make one run
-    return replace(config, precision="bf16" if bf16 else "float32")
+    return Decided(continued(TrainConfig.from_file(out / TRAIN_CONFIG_NAME), options, registry))

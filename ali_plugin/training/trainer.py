@@ -68,7 +68,7 @@ class Trainer:
         self.config, self.registry, self.device = assembled.config, assembled.registry, assembled.device
         self.model, self.held_out, self.data = assembled.model, assembled.held_out, assembled.data
         self.batches, self.training_step = assembled.batches, assembled.step
-        self.total_steps, self.notes = assembled.total_steps, assembled.train.notes
+        self.total_steps, self.notes = assembled.total_steps, assembled.notes
         self.metrics = Metrics(out / METRICS_NAME)
         self.step, self.seconds = 0, 0.0
         self.reported: dict[str, float] = {}

@@ -44,7 +44,9 @@ def choices(first: str, last: str) -> Callable[[F], F]:
 def _option(field: Field[Any]) -> Callable[[F], F]:
     names, kind = (name_of(field), field.name), _kind(field)
     if kind is bool:
-        return click.option(*names, is_flag=True, default=None, help=help_of(field))
+        decided = option_of(field).default is not None  # by others, who may be told either way
+        flags = f"{names[0]}/--no-{names[0][2:]}" if decided else names[0]
+        return click.option(flags, field.name, is_flag=True, default=None, help=help_of(field))
     if kind is dict:
         return click.option(*names, multiple=True, metavar="ROOM.NAME=VALUE", help=help_of(field))
     return click.option(*names, type=ReadPath() if option_of(field).is_folder else kind, help=help_of(field))

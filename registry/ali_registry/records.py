@@ -52,8 +52,7 @@ class Buildable(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        as_text = isinstance(self.build, str) and _REFERENCE.fullmatch(self.build)
-        self._refuse(not callable(self.build) and not as_text, "build", "a callable or 'module:attribute'")
+        self._refuse(not _is_builder(self.build), "build", "a callable or 'module:attribute'")
 
     def load(self) -> Callable[..., Any]:
         """Return the callable, importing it where it was given as text.
@@ -61,21 +60,7 @@ class Buildable(Record):
         Raises:
             MissingPart: the module or the attribute does not exist, or importing it fails.
         """
-        if callable(self.build):
-            return self.build
-        module, _, attribute = self.build.partition(":")
-        try:
-            with guarded():
-                loaded = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {self.build!r}: {as_text(error)}") from error
-        except ALIError:
-            raise
-        except Exception as error:
-            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {self.build!r}: {reason(error)}") from error
-        if not callable(loaded):
-            raise MissingPart(f"{self.kind} {self.name!r}: {self.build!r} is not callable")
-        return loaded  # type: ignore[no-any-return]
+        return self._loaded(self.build)
 
     def call(self, *arguments: Any, **options: Any) -> Any:
         """What the code returns for these arguments.
@@ -84,7 +69,26 @@ class Buildable(Record):
             MissingPart: it cannot be imported.
             BuildFailed: it raises something that is no ALIError, which passes; the text names the record.
         """
-        function = self.load()
+        return self._called(self.load(), *arguments, **options)
+
+    def _loaded(self, builder: Builder) -> Callable[..., Any]:
+        if callable(builder):
+            return builder
+        module, _, attribute = builder.partition(":")
+        try:
+            with guarded():
+                loaded = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {builder!r}: {as_text(error)}") from error
+        except ALIError:
+            raise
+        except Exception as error:
+            raise MissingPart(f"{self.kind} {self.name!r}: cannot import {builder!r}: {reason(error)}") from error
+        if not callable(loaded):
+            raise MissingPart(f"{self.kind} {self.name!r}: {builder!r} is not callable")
+        return loaded  # type: ignore[no-any-return]
+
+    def _called(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
             with guarded():
                 return function(*arguments, **options)
@@ -245,6 +249,8 @@ class Dataset(Buildable):
         needs_data_dir: the data cannot be had without ``--data-dir``.
         takes_background: its pictures may be transparent; ``build`` also accepts ``background``, the colour under them
             as ``--background`` takes it.
+        survey: ``survey(data_dir=)`` looks at a person's own pictures and returns an
+            ``ali_plugin.datasets.survey.Survey``, by which a run decides what nobody has said.
         hub_id: the dataset on the Hugging Face Hub that it is, or is a part of; model cards link to it.
     """
 
@@ -252,6 +258,7 @@ class Dataset(Buildable):
     data_shape: tuple[int, ...] | None = None
     needs_data_dir: bool = False
     takes_background: bool = False
+    survey: Builder | None = None
     licence: str = ""
     hub_id: str = ""
 
@@ -259,6 +266,13 @@ class Dataset(Buildable):
         super().__post_init__()
         wrong = self.data_shape is not None and not _is_shape(self.data_shape)
         self._refuse(wrong, "data_shape", "None or a tuple of sizes")
+        self._refuse(
+            self.survey is not None and not _is_builder(self.survey), "survey", "None, a callable or 'module:attribute'"
+        )
+
+    def look(self, **options: Any) -> Any:
+        """What ``survey`` returns, None where there is none; raises as ``call`` does."""
+        return None if self.survey is None else self._called(self._loaded(self.survey), **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,6 +356,10 @@ KINDS: dict[str, type[Record]] = {
         Callback, Command,
     )
 }  # fmt: skip
+
+
+def _is_builder(value: object) -> bool:
+    return callable(value) or (isinstance(value, str) and _REFERENCE.fullmatch(value) is not None)
 
 
 def _is_size(value: object) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,6 @@ from ali_cli.progress import training_progress
 from ali_cli.settings import json_option, settings
 from ali_cli.terminal import note, print_json, print_table, say
 from ali_plugin.support import streams
-from ali_plugin.training.config import DEFAULT_ARCHITECTURE
 
 if TYPE_CHECKING:
     from ali_plugin.training.callbacks import Callback
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Examples:
   ali train
   ali train --arch fashion --dataset fashion-mnist --data-dir data --epochs 30
-  ali train --arch fashion --dataset image-folder --data-dir my-pictures
+  ali train --dataset image-folder --data-dir my-pictures --out runs/mine
   ali train --condition --out runs/conditional
   ali train --objective relativistic --set objective.gamma=0.5
   ali train --objective semi-supervised --labels 1000 --out runs/semi
@@ -59,7 +60,7 @@ Examples:
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and check it.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes, and check it.")
 @json_option
 def command(
     out: Path | None,
@@ -81,20 +82,20 @@ def command(
     from ali_plugin.support.dry_run import writing_nothing
     from ali_plugin.training import distributed
     from ali_plugin.training.choices import chosen
+    from ali_plugin.training.decide import architecture
     from ali_plugin.training.launched import Launched
     from ali_plugin.training.launcher import launch
     from ali_plugin.training.run import plan, prepare
+    from ali_registry import default_registry
 
     options["data_dir"] = None if options["data_dir"] is None else str(options["data_dir"])
     options = chosen(options, config_file)
-    architecture = options.get("architecture", DEFAULT_ARCHITECTURE)
-    out = out or Path("runs") / architecture
-    if not resume:
-        options["architecture"] = architecture
+    out = out or Path("runs") / architecture(options, default_registry())
     callbacks = (*callbacks, *loggers)
     if dry_run:
         with writing_nothing():
-            _print_plan(plan(options, out, resume, callbacks, devices, allow_changed_data), as_json)
+            made = plan(options, out, resume, callbacks, devices, allow_changed_data, measured=True)
+            _print_plan(made, as_json)
         return
     if devices > 1 and Launched.from_environment().world_size == 1:
         plan(
@@ -116,7 +117,9 @@ def command(
     if not writes:
         return
     if result.interrupted:
-        progress.say(f"stopped after step {result.steps}, saved; continue with: {_continuation(out)}")
+        kept = all(options.get(name) in (None, getattr(trainer.config, name)) for name in ("batch_size", "precision"))
+        line = _continuation(out, () if kept else ("--batch-size", "--precision", "--config"))
+        progress.say(f"stopped after step {result.steps}, saved; continue with: {line}")
     _print_result(result, as_json)
     if result.interrupted:
         sys.exit(INTERRUPTED)
@@ -144,8 +147,17 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
         ) from error
 
 
-def _continuation(out: Path) -> str:
-    given = [word for word in sys.argv[1:] if word not in ("--resume", "--allow-changed-data")]
+def _continuation(out: Path, without: Collection[str] = ()) -> str:
+    """The command that goes on with a run.
+
+    Args:
+        without: options that the run keeps otherwise than they were given, such as a batch that was too large.
+    """
+    given = [
+        word
+        for before, word in pairwise(["", *sys.argv[1:]])
+        if word not in ("--resume", "--allow-changed-data") and not {before, word.partition("=")[0]} & {*without}
+    ]
     if "--out" not in given and not any(word.startswith("--out=") for word in given):
         given += ["--out", str(out)]
     return shlex.join(["ali", *given, "--resume"])
@@ -156,11 +168,14 @@ def _print_plan(made: dict[str, Any], as_json: bool) -> None:
         print_json(made)
         return
     from ali_plugin.config.settings import words
+    from ali_plugin.training.duration import spoken
 
     config = dict(made["config"])
     rows = [tuple(word.split("=", 1)) for word in words(config.pop("settings"))]
     rows = [*((name, value) for name, value in config.items() if value is not None), *rows]
     rows += [(name, made[name]) for name in ("out", "device", "samples", "steps")]
+    if (seconds := made["seconds"]) is not None:
+        rows.append(("will take", f"about {spoken(seconds)}, {made['seconds_per_step']:.3g} s a step"))
     rows += [(f"{kind} parameters", f"{count:,}") for kind, count in made["parameters"].items()]
     print_table("Would train (nothing is written)", ["what", "value"], rows)
     for line in made["notes"]:

@@ -1,0 +1,92 @@
+"""A look at a person's own pictures: what decides how large they are trained, in which colours, and for how long."""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ali_plugin.datasets.listing import drawn, list_images
+from ali_plugin.errors import DataError
+from ali_plugin.pictures.decode import read_image, shorter_side
+from ali_registry.text import printable
+
+LOOKED_AT = 256  # pictures, drawn by their names
+DECODED = 1 << 28  # pixels of them, about, that are decoded; large photographs are fewer
+SIDE = 64  # as which they are compared
+TINT = 10  # of 255: by how much the channels of a grey picture differ at most
+ALIKE = 2.0  # the ratio of ``_handedness`` up to which a mirrored picture could be one of the set
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What some of the pictures say of all.
+
+    Attributes:
+        count: of all picture files.
+        side: of the shorter sides, the one in the middle, in pixels.
+        coloured: at least one picture has colours.
+        mirrored: pictures mirrored left to right look as if they were of the set, too.
+    """
+
+    count: int
+    side: int
+    coloured: bool
+    mirrored: bool
+
+
+def survey(data_dir: Path) -> Survey:
+    """Look at the pictures below a folder, at all of them where they are few.
+
+    Files that cannot be read are passed over here; who reads the pictures counts them.
+
+    Raises:
+        DataError: no folder, no pictures, or none that can be read.
+    """
+    listing = list_images(data_dir)
+    order = drawn(listing, np.zeros(len(listing.files), np.int64))[:LOOKED_AT]
+    sides: list[int] = []
+    small = list(_looked_at([listing.files[i] for i in order], data_dir, sides))
+    pictures = np.stack(small).astype(np.float32)  # (N, 3, SIDE, SIDE)
+    tint = np.ptp(pictures, axis=1).max()
+    return Survey(len(listing.files), round(statistics.median(sides)), tint > TINT, _handedness(pictures) <= ALIKE)
+
+
+def _looked_at(files: list[Path], root: Path, sides: list[int]) -> Iterator[NDArray[np.uint8]]:
+    """Small copies of the pictures that can be read, and into ``sides`` the shorter side of each.
+
+    Raises:
+        DataError: none of them can be read.
+    """
+    reason, pixels = "", 0
+    for path in files:
+        try:
+            with warnings.catch_warnings():  # Pillow's, which name no file
+                warnings.simplefilter("ignore")
+                side = shorter_side(path)
+                small = read_image(path, (3, SIDE, SIDE)) if pixels <= DECODED else None
+        except DataError as error:
+            reason = reason or printable(f"{path.relative_to(root)}: {error}", 400)
+            continue
+        sides.append(side)
+        pixels += side * side
+        if small is not None:
+            yield small
+    if not sides:
+        raise DataError(f"none of the {len(files)} pictures in {root} can be read, such as {reason}")
+
+
+def _handedness(pictures: NDArray[np.float32]) -> float:
+    """How much the differences of pictures (N, C, H, W) from their mirror images agree with each other.
+
+    About 1 where left and right are chance, as in most photographs, and up to N where all look the same way, as
+    digits and letters do: the squared length of the summed differences over the sum of the squared lengths.
+    """
+    differences = pictures - pictures[..., ::-1]
+    lengths = float(np.square(differences).sum())
+    return float(np.square(differences.sum(0)).sum()) / lengths if lengths else 1.0
