@@ -85,6 +85,7 @@ class TrainConfig:
     background: str | None = field(
         default=None,
         metadata=Option("Under what is transparent in pictures: white, black or #rrggbb.", default="white").told,
+    )
     flip: bool = field(
         default=False,
         metadata=Option("Mirror half of the training pictures, drawn anew each time.", default="where it helps").told,
