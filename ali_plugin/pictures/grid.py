@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
+from torch.nn.functional import pad
 
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.support import atomic
@@ -34,10 +34,27 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
         raise OptionError(f"{len(images)} pictures are too many for one PNG (at most {MAX_PICTURES}); "
                           "write a .safetensors file")  # fmt: skip
     zoom = max(1, 64 // images.shape[-1])
-    whole = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns or ceil(sqrt(len(images))), padding=1)
+    whole = _tiled(images.detach().float().cpu().clamp(0, 1), columns or ceil(sqrt(len(images))))
     pixels = whole.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+
+
+def _tiled(images: Tensor, columns: int) -> Tensor:
+    """Pictures (N, C, H, W) as one (3, H', W') with a black line around each.
+
+    It is torchvision's ``make_grid``, whose import takes as long as torch's own.
+    """
+    count, _, height, width = images.shape
+    coloured = images.expand(-1, 3, -1, -1)
+    if count == 1:
+        return coloured[0]
+    columns = min(columns, count)
+    rows = ceil(count / columns)
+    lined = pad(coloured, (1, 0, 1, 0))
+    blank = lined.new_zeros(rows * columns - count, 3, height + 1, width + 1)
+    whole = torch.cat([lined, blank]).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    return pad(whole.reshape(3, rows * (height + 1), columns * (width + 1)), (0, 1, 0, 1))
 
 
 def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
