@@ -107,7 +107,7 @@ def test_what_is_pulled_is_what_was_released(ali: Ali, tmp_path: Path) -> None:
 def test_its_card_says_how_to_load_it_also_from_a_copy(ali: Ali, tmp_path: Path) -> None:
     assert f'ALI.from_pretrained("{NAME}")' in ali("card", NAME).out
     done = ali("card", NAME, "--write")
-    assert (done.code, "is no folder of yours" in done.err) == (1, True)
+    assert (done.code, "is on the Hub or released; `ali pull`" in done.err) == (1, True)
 
 
 def test_it_opens_as_a_pipeline() -> None:
