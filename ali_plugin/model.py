@@ -109,13 +109,14 @@ class ALI(nn.Module):
         dtype: torch.dtype | None = torch.float32,
         registry: Registry | None = None,
     ) -> ALI:
-        """Load a model folder (also one of a diffusers pipeline), a run folder or a model on the Hub, in eval mode.
+        """Load a model folder (also one of a diffusers pipeline), a run folder, a released model or one on the Hub.
 
         Nothing that comes with it is run or unpickled, and the weights' shapes are compared with what the
-        config implies before memory is taken for them.
+        config implies before memory is taken for them. The model is in eval mode.
 
         Args:
-            pretrained_model_name_or_path: a folder, else ``user/name`` or ``user/name@revision``.
+            pretrained_model_name_or_path: a folder, else the name of a released model (``ali list model``), else
+                ``user/name`` or ``user/name@revision``.
             revision: a branch, tag or commit.
             token: for a private model; None for the one of ``hf auth login`` or HF_TOKEN.
             cache_dir: where downloads are kept, None for the client's own place.

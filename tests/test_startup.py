@@ -18,7 +18,8 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["plugins"], ["train", "--help"], ["list", "dataset", "--json"]]
+    "arguments",
+    [["--help"], ["list"], ["plugins"], ["train", "--help"], ["list", "dataset", "--json"], ["list", "model"]],
 )
 def test_light_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from ali_plugin.config.model_config import ModelConfig
+from ali_plugin.folder import released
 from ali_plugin.folder.checked import Checked, check
 from ali_plugin.folder.evaluation_record import Figure
 from ali_plugin.folder.model_folder import CARD_NAME, RECONSTRUCTIONS_NAME, SAMPLES_NAME
 from ali_plugin.folder.training_record import TrainingRecord
 from ali_plugin.hub import card_text
 from ali_plugin.support import atomic
+from ali_plugin.support.paths import model_cards
 from ali_plugin.support.strict_json import read_text
 from ali_registry import Architecture, Dataset, Registry, UnknownName
 from ali_registry.text import printable
@@ -43,7 +44,7 @@ def text(model: Checked, repo_id: str | None = None, *, theirs: str | None = Non
     and so do metadata that are not about the model's files; a section whose marks were removed stays away.
 
     Args:
-        repo_id: where the model is published; None for what the present card says.
+        repo_id: where the model is published; None for what the present card says, or its name if it is released.
         theirs: the card on the Hub, which is continued where nobody has written in the folder's own.
         license: identifier of the Hub's list, in place of the present one.
 
@@ -55,7 +56,7 @@ def text(model: Checked, repo_id: str | None = None, *, theirs: str | None = Non
     present = theirs if theirs and not _written_by_hand(own) else own
     if repo_id is None:
         named = SNIPPET_ID.search(present)
-        repo_id = named[1] if named and named[1] != UNNAMED else None
+        repo_id = named[1] if named and named[1] != UNNAMED else released.name_of(model.path)
     front = f"---\n{_yaml(_metadata(model, present, repo_id, license))}\n---\n"
     body = _refreshed(card_text.split(present)[1], _sections(model, repo_id))
     return (front.replace("\n", "\r\n") if "\r\n" in present else front) + body
@@ -153,15 +154,12 @@ def _sections(model: Checked, repo_id: str | None) -> dict[str, str]:
 
 @cache
 def _template() -> Any:
-    """The template of a checkout, else of the installed package."""
-    checkout = Path(__file__).resolve().parents[2] / "model_cards" / TEMPLATE
-    source = checkout if checkout.is_file() else files("ali_plugin_model_cards") / TEMPLATE
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         autoescape=True, finalize=card_text.markdown,
     )  # fmt: skip
     environment.filters |= {"verbatim": card_text.verbatim, "shell": card_text.shell}
-    return environment.from_string(source.read_text(encoding="utf-8"))
+    return environment.from_string((model_cards() / TEMPLATE).read_text(encoding="utf-8"))
 
 
 def _reference(config: ModelConfig, registry: Registry) -> str:

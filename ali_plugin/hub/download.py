@@ -17,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Revi
 from huggingface_hub.hf_api import ModelInfo
 
 from ali_plugin.errors import FolderError, HubError, OptionError
+from ali_plugin.folder import released
 from ali_plugin.folder.model_folder import FILES, files_of, read_config, required
 from ali_plugin.hub.errors import at, talking
 from ali_plugin.hub.guard import COMMIT, SILENCE, Unanswered, transferring
@@ -51,18 +52,41 @@ class Cache:
 
 
 def locate(source: str | Path, *, revision: str | None = None, **options: Any) -> Path:
-    """The folder of a model: ``source`` itself, or its copy in the cache where it is a Hub id.
+    """The folder of a model: ``source`` itself, else a released one, else its copy in the cache from the Hub.
 
     Args:
-        source: a folder, ``user/name``, or ``user/name@revision``. A folder that exists is taken first.
+        source: a folder, the name of a released model, ``user/name``, or ``user/name@revision``. A folder that exists
+            is taken first.
         options: of ``fetch``.
 
     Raises:
+        FolderError: it is none of these, or a released model is damaged.
+        HubError, OptionError: see ``elsewhere``.
+    """
+    if isinstance(source, Path) or Path(source).is_dir():
+        return Path(source)
+    if source in (known := released.models()) or REPO_ID.fullmatch(source):
+        return elsewhere(source, revision=revision, **options)
+    raise FolderError(
+        f"{short(repr(source))} is no folder; give a run folder, a model folder, user/name on the Hub, or a released "
+        f"model ({', '.join(known)})"
+    )
+
+
+def elsewhere(source: str, *, revision: str | None = None, **options: Any) -> Path:
+    """The folder of a model that is no folder of the person's: a released one, else one on the Hub.
+
+    Raises:
+        FolderError: a file of the released model is damaged.
+        OptionError: a revision of a released model, which has none.
         HubError: see ``fetch``.
     """
-    if isinstance(source, Path) or Path(source).is_dir() or not REPO_ID.fullmatch(source):
-        return Path(source)
-    return fetch(source, revision=revision, **options)
+    model = released.models().get(source)
+    if model is None:
+        return fetch(source, revision=revision, **options)
+    if revision is not None:
+        raise OptionError(f"{source!r} is released with ali-plugin and has no revision {revision!r}; leave it out")
+    return released.folder(model)
 
 
 def split_id(source: str, revision: str | None = None) -> tuple[str, str | None]:
@@ -284,15 +308,15 @@ def _refuse_without_room(cache: Cache, size: int) -> None:
         raise HubError(f"no room on the disk for {cache.repo_id!r}: it has {size} bytes, {there} has {free} free")
 
 
-def pull(repo_id: str, out: Path, *, revision: str | None = None, token: str | bool | None = None) -> list[str]:
-    """Download a model folder to ``out``, complete or not at all, and return the names of its files.
+def pull(source: str, out: Path, *, revision: str | None = None, token: str | bool | None = None) -> list[str]:
+    """Copy a model of the Hub, or a released one, to ``out``, complete or not at all; return the names of its files.
 
     Raises:
         FolderError: ``out`` is in use, or cannot be written.
-        HubError: see ``fetch``.
+        HubError, OptionError: see ``elsewhere``.
     """
     atomic.refuse_used(out)
-    folder = fetch(repo_id, revision=revision, token=token)
+    folder = elsewhere(source, revision=revision, token=token)
     names = files_of(folder, read_config(folder))
     with atomic.making(out) as temporary:
         for name in names:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
-from torchvision.utils import make_grid
+from torch.nn.functional import pad
 
 from ali_plugin.errors import OptionError, PartMismatch
 from ali_plugin.pictures.decode import MAX_PIXELS
@@ -38,10 +37,32 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     if len(images) > most:
         raise OptionError(f"{len(images)} pictures of {height}x{width} are too many for one PNG (at most {most}); "
                           "write a .safetensors file")  # fmt: skip
-    whole = make_grid(images.detach().float().cpu().clamp(0, 1), nrow=columns or ceil(sqrt(len(images))), padding=1)
-    pixels = whole.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    whole = _tiled(images.detach().float().cpu().clamp(0, 1), columns or ceil(sqrt(len(images))))
+    picture = _of_bytes(whole)
     return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+
+
+def _of_bytes(image: Tensor) -> Image.Image:
+    """A picture (C, H, W) in [0, 1] in 8 bits: grey, or in colours."""
+    pixels = image.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, C)
+    return Image.fromarray(np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]))
+
+
+def _tiled(images: Tensor, columns: int) -> Tensor:
+    """Pictures (N, C, H, W) as one (3, H', W') with a black line around each.
+
+    It is torchvision's ``make_grid``, whose import takes as long as torch's own.
+    """
+    count, _, height, width = images.shape
+    coloured = images.expand(-1, 3, -1, -1)
+    if count == 1:
+        return coloured[0]
+    columns = min(columns, count)
+    rows = ceil(count / columns)
+    lined = pad(coloured, (1, 0, 1, 0))
+    blank = lined.new_zeros(rows * columns - count, 3, height + 1, width + 1)
+    whole = torch.cat([lined, blank]).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    return pad(whole.reshape(3, rows * (height + 1), columns * (width + 1)), (0, 1, 0, 1))
 
 
 def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
@@ -60,7 +81,7 @@ def save_each(images: Tensor, folder: Path) -> None:
     _refuse_what_is_no_picture(images)
     with atomic.making(folder) as temporary:
         for i, image in enumerate(images.detach().float().cpu().clamp(0, 1)):
-            to_pil_image(image.mul(255).round().to(torch.uint8)).save(temporary / f"{i:06}.png", "PNG")
+            _of_bytes(image).save(temporary / f"{i:06}.png", "PNG")
 
 
 def save_picture(data: Tensor, path: Path, columns: int | None = None) -> None:

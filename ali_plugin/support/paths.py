@@ -1,10 +1,17 @@
-"""Paths as people type them."""
+"""Paths as people type them, and where the package has what lies beside its code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ali_plugin.errors import OptionError
+
+
+def model_cards() -> Path:
+    """The folder of the cards' template and the released models: of the installed package, else of a checkout."""
+    home = Path(__file__).resolve().parents[2]
+    installed = home / "ali_plugin_model_cards"
+    return installed if installed.is_dir() else home / "model_cards"
 
 
 def absolute(path: str | Path, option: str) -> Path:

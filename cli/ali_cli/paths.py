@@ -13,12 +13,12 @@ from ali_plugin.support import atomic
 
 
 class Model(click.ParamType[str]):
-    """A folder or a Hub id."""
+    """A folder, the name of a released model, or a Hub id."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return _expanded(value, "MODEL", "name a folder, or user/name on the Hub")
+        return _expanded(value, "MODEL", "name a folder, a released model, or user/name on the Hub")
 
 
 class ReadPath(click.Path):

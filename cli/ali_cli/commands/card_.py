@@ -31,7 +31,7 @@ def command(model: str, write: bool, license: str | None, as_json: bool) -> None
 
     folder = locate(model)
     if write and not Path(model).is_dir():
-        raise OptionError(f"{model!r} is on the Hub; its card is refreshed when a folder is pushed there")
+        raise OptionError(f"{model!r} is on the Hub or released; `ali pull` makes a folder of it, with a card to write")
     text = card.write(folder, license=license) if write else card.text(check(folder), license=license)
     if as_json:
         print_json({"path": str(folder / CARD_NAME), "written": write, "text": text})

@@ -18,7 +18,7 @@ from ali_cli.terminal import note, print_json
 @click.option("--out", type=WriteFolder(), required=True, help="A new or empty folder.")
 @json_option
 def command(repo: str, revision: str | None, out: Path, as_json: bool) -> None:
-    """Download the model REPO (user/name) from the Hugging Face Hub as a folder.
+    """Download the model REPO (user/name) from the Hugging Face Hub as a folder, or copy a released model.
 
     Nothing but the model's own files is taken. The other commands take REPO directly, too.
     """

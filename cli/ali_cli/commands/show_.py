@@ -10,6 +10,8 @@ import click
 from ali_cli.settings import json_option, size_options
 from ali_cli.terminal import print_json, print_table, say
 from ali_plugin.errors import OptionError
+from ali_plugin.folder import released
+from ali_plugin.folder.released import Released
 from ali_registry import Architecture, Entry, default_registry
 from ali_registry.records import Adjustable
 
@@ -19,22 +21,37 @@ from ali_registry.records import Adjustable
 @size_options
 @json_option
 def command(name: str, image_size: str | None, channels: int | None, as_json: bool) -> None:
-    """Show what is registered as NAME; an architecture with its layers, shapes and parameter counts."""
+    """Show what is registered as NAME; an architecture with its layers, shapes and parameter counts.
+
+    A released model may have the name of its architecture: both are shown.
+    """
     entries = [entry for entry in default_registry().entries() if entry.record.name == name]
-    if not entries:
+    model = released.models().get(name)
+    if not entries and model is None:
         raise default_registry().unknown(name)
     architectures = [entry for entry in entries if isinstance(entry.record, Architecture)]
     if architectures:
-        _show_architecture(architectures[0], image_size, channels, as_json)
+        _show_architecture(architectures[0], image_size, channels, as_json, model)
     elif (image_size, channels) != (None, None):
         raise OptionError(f"{name!r} is no architecture; leave --image-size and --channels out")
     elif as_json:
-        print_json([{**_plain(entry), "options": _options(entry)} for entry in entries])
+        models = [] if model is None else [_plain_model(model)]
+        print_json([*({**_plain(entry), "options": _options(entry)} for entry in entries), *models])
     else:
         for entry in entries:
             shown = _plain(entry)
             print_table(f"{entry.record.kind} {name}", ["what", "value"], shown.items())
             _print_options(entry)
+        _print_model(model)
+
+
+def _print_model(model: Released | None) -> None:
+    if model is not None:
+        print_table(f"{released.KIND} {model.name}", ["what", "value"], _plain_model(model).items())
+
+
+def _plain_model(model: Released) -> dict[str, str]:
+    return {"kind": released.KIND, "name": model.name, "summary": model.summary, "folder": str(released.folder(model))}
 
 
 def _print_options(entry: Entry) -> None:
@@ -64,7 +81,9 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return {"kind": entry.record.kind, **values, "distribution": entry.origin.distribution}
 
 
-def _show_architecture(entry: Entry, image_size: str | None, channels: int | None, as_json: bool) -> None:
+def _show_architecture(
+    entry: Entry, image_size: str | None, channels: int | None, as_json: bool, model: Released | None
+) -> None:
     from ali_plugin.config import shapes
     from ali_plugin.config.describe import describe_architecture
 
@@ -77,6 +96,8 @@ def _show_architecture(entry: Entry, image_size: str | None, channels: int | Non
         totals[line.part] = totals.get(line.part, 0) + line.parameters
     if as_json:
         shown = {**asdict(record), "distribution": entry.origin.distribution}
+        if model is not None:
+            shown["released"] = _plain_model(model)
         print_json({**shown, "shown_for": shape, "parameters": totals, "layers": [asdict(line) for line in lines]})
         return
     say(f"{record.name}: {record.summary}")
@@ -102,6 +123,9 @@ def _show_architecture(entry: Entry, image_size: str | None, channels: int | Non
         say("")
         columns = ["layer", "maps", "norm", "drop", "nonlinearity", "bias", "output", "parameters"]
         print_table(f"{part}, {total:,} parameters", columns, rows, right=["maps", "parameters"])
+    if model is not None:
+        say("")
+        _print_model(model)
 
 
 def _recipe(record: Architecture) -> str:
