@@ -81,11 +81,14 @@ class Assembled:
         return fingerprint.continuing(checkpoint, self.data, uses_classes=uses_classes, allowed=allowed)
 
 
-def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) -> Assembled:
+def assemble(
+    config: TrainConfig, registry: Registry, *, planned: bool = False, data: tuple[DataSplit, DataSplit] | None = None
+) -> Assembled:
     """Make all that a run needs.
 
     Args:
         planned: on the meta device, which checks the same and takes no memory.
+        data: to train on, and held out, where they are at hand; in place of the dataset that the config names.
 
     Raises:
         ALIError: what the config names does not exist or does not fit.
@@ -93,9 +96,10 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
     device = distributed.local_device(resolve_device(config.device))
     place = torch.device("meta") if planned else device
     stream = OwnStream(config.seed, place)
-    refuse_size(config, registry)
+    if data is None:
+        refuse_size(config, registry)
     with working(stream):
-        train, held_out = load_data(config, "train", registry), load_data(config, "validation", registry)
+        train, held_out = data or (load_data(config, "train", registry), load_data(config, "validation", registry))
         with place:
             model = build_model(config, train, registry)
         distributed.synchronise_batch_norm(model)
@@ -187,7 +191,7 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
             config.architecture,
             parts={kind: getattr(config, kind) for kind in PARTS},
             latent_size=config.latent_size,
-            data_shape=data_shape(config, registry),
+            data_shape=split.shape,
             condition_size=split.label_size if conditional else 0,
             condition_names=split.classes if conditional else (),
             arguments=_arguments(config, objective, registry),
