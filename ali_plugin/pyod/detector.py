@@ -128,7 +128,7 @@ class ALIDetector(BaseDetector):
         self._set_n_classes(None)
         self.model_, self.n_steps_, self.form_, self.training_ = model, steps, form, training
         self.n_features_in_ = math.prod(form.shape)
-        self._scoring = None
+        self._scoring: Scoring | None = None
         self.decision_scores_ = self._scores(training) if scores is None else scores
         self._process_decision_scores()
         return self
@@ -240,7 +240,7 @@ def _parts(split: DataSplit, model: ALI) -> list[torch.Tensor]:
 
 
 def _is_duration(value: Any) -> bool:
-    return _is_real(value) and 0 < value < math.inf
+    return _is_real(value) and bool(0 < value < math.inf)
 
 
 def _is_real(value: object) -> bool:
@@ -248,7 +248,7 @@ def _is_real(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 < value <= MAX_STEPS
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(0 < value <= MAX_STEPS)
 
 
 def _quoted(value: object) -> str:

@@ -57,8 +57,8 @@ class Form:
         """
         shape = tuple(x.shape[1:]) if data_shape is None else _shape(data_shape)
         if len(shape) not in (1, 3):
-            raise InvalidInput(f"X is of shape {x.shape}, it has to be a table (samples, features) or pictures "
-                               "(samples, channels, height, width); else say data_shape=(channels, height, width)")  # fmt: skip
+            raise InvalidInput(f"X is of shape {x.shape}, it has to be (samples, features) or pictures (samples, "
+                               "channels, height, width); else say data_shape=(channels, height, width)")  # fmt: skip
         if len(x) < 2:
             raise InvalidInput(f"X has {len(x)} sample, to fit takes at least 2")
         if len(shape) == 3:

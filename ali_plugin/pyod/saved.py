@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,16 +21,30 @@ from ali_plugin.support.devices import resolve_device
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import is_integer, read_object
 
-if TYPE_CHECKING:
-    from ali_plugin.pyod.detector import ALIDetector
-
 NAME, TENSORS = "detector.json", "detector.safetensors"
 KEYS = {"parameters", "steps"}
 
-Detector = TypeVar("Detector", bound="ALIDetector")
+
+class Fitted(Protocol):
+    """What is kept of an ``ALIDetector``, and how one is made of it again."""
+
+    model_: ALI
+    n_steps_: int
+    form_: Form
+    training_: DataSplit
+    decision_scores_: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def checked(self) -> object: ...
+
+    def hold(self, model: ALI, steps: int, form: Form, training: DataSplit, scores: Any) -> Self: ...
 
 
-def write(detector: ALIDetector, folder: Path) -> None:
+Detector = TypeVar("Detector", bound=Fitted)
+
+
+def write(detector: Fitted, folder: Path) -> None:
     """Write the model, the training samples, by which scores are made, and their scores.
 
     Raises:
@@ -56,8 +70,11 @@ def write(detector: ALIDetector, folder: Path) -> None:
     atomic.write(folder / NAME, json.dumps({"parameters": parameters, "steps": detector.n_steps_}, indent=2) + "\n")
 
 
-def read(cls: type[Detector], folder: Path, device: str) -> Detector:
+def read(make: Callable[..., Detector], folder: Path, device: str) -> Detector:
     """The detector that ``write`` wrote, its model on a device.
+
+    Args:
+        make: builds one that is not fitted from its parameters.
 
     Raises:
         ALIError: the folder is none, or damaged.
@@ -67,7 +84,7 @@ def read(cls: type[Detector], folder: Path, device: str) -> Detector:
     if set(raw) != KEYS or not isinstance(raw["parameters"], dict) or not is_integer(raw["steps"], MAX_STEPS):
         raise ConfigError(f"{path} is no record of a detector of this version")
     try:
-        detector = cls(**{**raw["parameters"], "device": device})
+        detector = make(**{**raw["parameters"], "device": device})
         detector.checked()
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path} has parameters that a detector cannot have: {error}") from error
