@@ -72,11 +72,16 @@ COUPLES = {  # does D have batch norm, and so need the general form?
     "tiny-imagenet": True,
     "fashion-mini-residual": False,
     "fashion-residual": False,
+    "residual-tiny": False,
     "residual-small": False,
     "residual-base": False,
     "residual-large": False,
+    "tabular": False,
 }
-OPEN = {"residual-small": (3, 16, 16), "residual-base": (1, 40, 48), "residual-large": (2, 16, 24)}
+OPEN = {
+    "residual-tiny": (1, 16, 16), "residual-small": (3, 16, 16), "residual-base": (1, 40, 48),
+    "residual-large": (2, 16, 24), "tabular": (5,),
+}  # fmt: skip
 
 
 def test_every_built_in_architecture_is_compared() -> None:

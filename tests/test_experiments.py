@@ -59,6 +59,7 @@ FIGURES = {
     "semi-supervised": {"test_error"},
     "conditional": {"obeyed", "classifier_accuracy", "mse"},
     "games": {"nearest_neighbour_accuracy", "probe_accuracy"},
+    "anomaly": {"auroc", "auroc_deviation", "average_precision", "fit_seconds"},
 }
 
 

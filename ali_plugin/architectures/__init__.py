@@ -13,10 +13,11 @@ from ali_plugin.architectures.mixture import MIXTURE
 from ali_plugin.architectures.mnist_mlp import MNIST_MLP
 from ali_plugin.architectures.residual import FASHION_MINI, FASHION_RESIDUAL, PRESETS
 from ali_plugin.architectures.svhn import SVHN
+from ali_plugin.architectures.tabular import TABULAR
 from ali_plugin.architectures.tiny_imagenet import TINY_IMAGENET
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Part, hookimpl
 
-TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED, SVHN, CELEBA, TINY_IMAGENET, MIXTURE, MNIST_MLP)
+TRIPLES = (FASHION, CIFAR10, CIFAR10_RELEASED, SVHN, CELEBA, TINY_IMAGENET, MIXTURE, MNIST_MLP, TABULAR)
 
 
 def _register(kind: type[Part], register: Callable[..., None]) -> None:

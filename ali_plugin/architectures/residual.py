@@ -39,6 +39,17 @@ RECIPE = TrainingDefaults(
 )
 
 
+QUICK = replace(
+    RECIPE,
+    lr="cosine:5e-4->1e-5",
+    lr_discriminator=None,
+    beta2=0.99,
+    ema_half_life=4_000,
+    settings={"objective": {"gamma": 1.0, "penalty_every": 8, "cycle_x": 20.0, "cycle_z": 0.5}},
+)
+"""For a minute of one core, in which schedules and a contrast only cost."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """A size of the family."""
@@ -46,6 +57,7 @@ class Preset:
     size: str
     width: int
     blocks: int
+    training: TrainingDefaults = RECIPE
 
     @property
     def name(self) -> str:
@@ -80,7 +92,7 @@ class Preset:
             "data_shape": (None, None, None),
             "sides": square_sides(),
             "latent_size": 64,
-            "training": RECIPE,
+            "training": self.training,
         }
         return Architecture(encoder=self.name, decoder=self.name, discriminator=self.name, **{**whole, **of_its_own})
 
@@ -91,7 +103,9 @@ def _build(net: str, **arguments: Any) -> Any:
     return getattr(residual_nets, f"Residual{net}")(**arguments)
 
 
-SMALL, BASE, LARGE = PRESETS = (Preset("small", 64, 1), Preset("base", 96, 2), Preset("large", 128, 3))
+TINY, SMALL, BASE, LARGE = PRESETS = (
+    Preset("tiny", 32, 1, QUICK), Preset("small", 64, 1), Preset("base", 96, 2), Preset("large", 128, 3)
+)  # fmt: skip
 
 FASHION_RESIDUAL = SMALL.architecture(
     name="fashion-residual",

@@ -30,7 +30,7 @@ class Triple:
     name: str
     summary: str
     reference: str
-    data_shape: tuple[int, ...]
+    data_shape: tuple[int | None, ...]
     latent_size: int
     encoder: EncoderTable
     decoder: DecoderTable

@@ -75,6 +75,15 @@ SETS = (
         build=f"{HERE}.mixture:mixture",
         data_shape=(2,),
     ),
+    *(
+        Dataset(name=name, summary=summary, build=f"{HERE}.tables:{name.replace('-', '_')}", data_shape=(features,))
+        for name, features, summary in (
+            ("breast-cancer", 30, "a table of scikit-learn's: 569 rows, 30 features, 2 classes"),
+            ("digits", 64, "a table of scikit-learn's: 1,797 rows, 64 features, 10 classes"),
+            ("iris", 4, "a table of scikit-learn's: 150 rows, 4 features, 3 classes"),
+            ("wine", 13, "a table of scikit-learn's: 178 rows, 13 features, 3 classes"),
+        )
+    ),
     Dataset(
         name="image-folder",
         summary="your own pictures in --data-dir, subfolders as classes",

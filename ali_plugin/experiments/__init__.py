@@ -8,4 +8,5 @@ EXPERIMENTS = {
     "semi-supervised": "ali_plugin.experiments.semi_supervised:semi_supervised",
     "conditional": "ali_plugin.experiments.conditional:conditional",
     "games": "ali_plugin.experiments.games:games",
+    "anomaly": "ali_plugin.experiments.anomaly:anomaly",
 }

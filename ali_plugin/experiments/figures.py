@@ -70,3 +70,21 @@ def picture_grids(grids: Mapping[str, Sequence[tuple[str, NDArray[np.float32]]]]
             axis.set_title(fill(title, TITLE_WIDTH), fontsize=9)
         line[0].set_ylabel(name)
     save(figure, path)
+
+
+def dots(groups: Mapping[str, Mapping[str, Sequence[float]]], unit: str, path: Path) -> None:
+    """One of the axes for each group: a line for each name with its values as dots, and their mean as a bar."""
+    height = max(len(lines) for lines in groups.values())
+    figure, axes = plots(len(groups), 1, 7.0, 0.05 + 0.04 * height)
+    from matplotlib import ticker
+
+    for (title, lines), axis in zip(groups.items(), axes[:, 0], strict=True):
+        for place, values in enumerate(lines.values()):
+            axis.plot(values, [place] * len(values), "o", color="tab:blue", alpha=0.5, markersize=4)
+            axis.plot([np.mean(values)] * 2, [place - 0.35, place + 0.35], color="black", linewidth=2)
+        axis.set_yticks(range(len(lines)), list(lines), fontsize=8)
+        axis.invert_yaxis()
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(8))
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_title(f"{title}, {unit}", fontsize=9)
+    save(figure, path)

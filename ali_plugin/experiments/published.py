@@ -44,3 +44,7 @@ GAMES = (
     Published("the same, a GAN with R1 and R2", "693 / .93", R3GAN),
     Published("the same, relativistic with R1 and R2", "1,000 / .078", R3GAN),
 )
+
+ANOMALY = (
+    Published("Fashion-MNIST, one class ordinary, mean AUROC of ten", ".935", "Golan and El-Yaniv, GeoTrans, 2018"),
+)

@@ -19,7 +19,7 @@ from ali_registry import Registry, default_registry
 from ali_registry.text import printable
 
 RESULTS_NAME, PICTURE_NAME, RUNS, BEGUN_NAME = "results.json", "figure.png", "runs", "experiment.json"
-PACKAGES = ("torchvision", "numpy", "scikit-learn", "torch-fidelity")
+PACKAGES = ("torchvision", "numpy", "scikit-learn", "torch-fidelity", "pyod")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class Options:
         command: the words that started it, for the record.
         quick: a length that shows that it works, not what it can do.
         steps, minutes: length of each training, one of them, in place of the experiment's own.
-        runs: hyperparameter draws of the mixture's study, seeds of each of the games.
+        runs: hyperparameter draws of the mixture's study, seeds of the games and anomalies.
+        classes: that are ordinary, each in turn, in the study of anomalies; () for all.
         labels, label_sets: numbers of labelled samples, and random sets of each for the L2-SVM.
         resume: go on with an experiment that was stopped, from what it has trained into ``out``.
         allow_changed_data: go on although the data have changed since.
@@ -50,6 +51,7 @@ class Options:
     data_dir: Path | None = None
     device: str = "auto"
     runs: int | None = None
+    classes: tuple[str, ...] = ()
     labels: tuple[int, ...] = ()
     label_sets: int | None = None
     registry: Registry = field(default_factory=default_registry)

@@ -85,7 +85,12 @@ class Assembled:
 
 
 def assemble(
-    config: TrainConfig, registry: Registry, *, planned: bool = False, processes: int | None = None
+    config: TrainConfig,
+    registry: Registry,
+    *,
+    planned: bool = False,
+    processes: int | None = None,
+    data: tuple[DataSplit, DataSplit] | None = None,
 ) -> Assembled:
     """Make all that a run needs.
 
@@ -93,6 +98,7 @@ def assemble(
         planned: on the meta device, which checks the same and takes no memory.
         processes: of a run whose batch may shrink to what the data fill, among which it is shared; None where the
             batch stays.
+        data: to train on, and held out, where they are at hand; in place of the dataset that the config names.
 
     Raises:
         ALIError: what the config names does not exist or does not fit.
@@ -100,9 +106,10 @@ def assemble(
     device = distributed.local_device(resolve_device(config.device))
     place = torch.device("meta") if planned else device
     stream = OwnStream(config.seed, place)
-    refuse_size(config, registry)
+    if data is None:
+        refuse_size(config, registry)
     with working(stream):
-        train, held_out = load_both(config, registry)
+        train, held_out = data or load_both(config, registry)
         config, shrunk = (config, ()) if processes is None else fitting(config, len(train), processes)
         with place:
             model = build_model(config, train, registry)
@@ -229,7 +236,7 @@ def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> AL
             config.architecture,
             parts={kind: getattr(config, kind) for kind in PARTS},
             latent_size=config.latent_size,
-            data_shape=data_shape(config, registry),
+            data_shape=split.shape,
             condition_size=split.label_size if conditional else 0,
             condition_names=split.classes if conditional else (),
             arguments=_arguments(config, objective, registry),

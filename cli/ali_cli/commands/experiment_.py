@@ -25,15 +25,20 @@ Examples:
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
   ali experiment games --minutes 20 --runs 2
+  ali experiment anomaly --seconds 50
+  ali experiment anomaly --dataset wine --classes class_0
 """
 )
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
 @click.option("--quick", is_flag=True, help="A length that shows that it works, not what it can do.")
 @click.option("--steps", type=int, help="Length of each training. [default: the experiment's]")
 @click.option("--minutes", type=float, help="Length of each training in wall time instead.")
-@click.option("--arch", "architecture", help="Architecture. [default: fashion]")
+@click.option("--seconds", type=float, help="The same in seconds.")
+@click.option("--arch", "architecture", help="Architecture. [default: fashion; of anomalies the detector's]")
 @click.option("--runs", type=int, help="Runs in the study of the mixture [default: 10, quick 3]; "
-              "seeds of each of the games [default: 2].")  # fmt: skip
+              "seeds of each of the games [default: 2] and of anomalies [default: 1].")  # fmt: skip
+@click.option("--classes", multiple=True, help="Ordinary class, in the study of anomalies; may be repeated. [default: "
+              "each in turn]")  # fmt: skip
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
 @click.option("--label-sets", type=int, help="Random sets of them for the L2-SVM. [default: 100, quick 5]")
 @click.option("--resume", is_flag=True, help="Go on with an experiment that was stopped.")
@@ -43,7 +48,15 @@ Examples:
 @seed_option
 @device_option
 @json_option
-def command(name: str, out: Path | None, data_dir: Path | None, as_json: bool, **choices: Any) -> None:
+def command(
+    name: str,
+    out: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+    minutes: float | None,
+    seconds: float | None,
+    **choices: Any,
+) -> None:
     """Repeat an experiment of the paper, or compare its game with later ones, on any labelled dataset.
 
     The folder gets results.json, figure.png and the trained models. Published figures stand beside ours.
@@ -51,12 +64,15 @@ def command(name: str, out: Path | None, data_dir: Path | None, as_json: bool, *
     from ali_plugin.experiments.record import PICTURE_NAME, Options
     from ali_plugin.experiments.run import run
 
+    if minutes is not None and seconds is not None:
+        raise click.UsageError("--minutes and --seconds are both the length of a training; leave one of them out")
     hide_progress_if_quiet()
     out = out or Path("runs") / f"experiment-{name}"
     options = Options(
         out=out,
         command=shlex.join(["ali", *sys.argv[1:]]),
         data_dir=data_dir,
+        minutes=minutes if seconds is None else seconds / 60,
         **choices,
     )
     content = run(name, options)
