@@ -22,7 +22,7 @@ def table(name: str, load: str, split: Split) -> DataSplit:
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    whole: Any = getattr(need("sklearn.datasets", f"dataset {name!r}"), load)()
+    whole: Any = getattr(need("sklearn.datasets", f"dataset {name!r}", "eval"), load)()
     labels = whole.target.astype(np.int64)
     random = np.random.default_rng(SEED)
     rows: dict[Split, list[Any]] = {part: [] for part in SPLITS}

@@ -111,7 +111,7 @@ def tasks(name: str, seeds: Sequence[int], options: Options) -> Iterator[Task]:
 
 def measure(task: Task, length: Length, options: Options) -> tuple[Found, ALIDetector]:
     """The figures of every method, ours first, and our detector."""
-    need("sklearn.metrics", "AUROC")
+    need("sklearn.metrics", "AUROC", "eval")
     device = resolve_device(options.device)
     seconds = None if length.minutes is None else 60 * length.minutes
     detector = ALIDetector(architecture=options.architecture, steps=length.steps, seconds=seconds, device=str(device),
@@ -150,7 +150,7 @@ def _kept(task: Task, dataset: str, length: Length, options: Options) -> Found:
 
 
 def _figures(task: Task, judged: Judged) -> dict[str, float]:
-    metrics = need("sklearn.metrics", "AUROC")
+    metrics = need("sklearn.metrics", "AUROC", "eval")
     return {
         "auroc": float(metrics.roc_auc_score(task.strange, judged.scores)),
         "average_precision": float(metrics.average_precision_score(task.strange, judged.scores)),

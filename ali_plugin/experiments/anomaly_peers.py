@@ -40,15 +40,15 @@ def classics(view: str, train: Array, test: Array, seed: int) -> Iterator[Judged
     began = time.perf_counter()
     distances = nearest_distances(torch.from_numpy(test), torch.from_numpy(train), 1)
     yield Judged(f"nearest neighbour, {view}", distances[:, 0].numpy(), 0.0, time.perf_counter() - began)
-    forest = need("sklearn.ensemble", "an isolation forest").IsolationForest(random_state=seed)
+    forest = need("sklearn.ensemble", "an isolation forest", "eval").IsolationForest(random_state=seed)
     yield judged(f"isolation forest, {view}", lambda: forest.fit(train), lambda: -forest.score_samples(test))
     yield _svm(f"one-class SVM, {view}", train, test)
 
 
 def _svm(name: str, train: Array, test: Array) -> Judged:
     """Its kernel as a product of matrices, which is much faster than the SVM's own loop over pairs."""
-    pairwise = need("sklearn.metrics.pairwise", "the kernel of an SVM")
-    svm = need("sklearn.svm", "a one-class SVM").OneClassSVM(kernel="precomputed")
+    pairwise = need("sklearn.metrics.pairwise", "the kernel of an SVM", "eval")
+    svm = need("sklearn.svm", "a one-class SVM", "eval").OneClassSVM(kernel="precomputed")
     gamma = 1 / (train.shape[1] * max(float(train.var()), 1e-12))  # scikit-learn's default, "scale"
     parts = [test[start : start + AT_ONCE] for start in range(0, len(test), AT_ONCE)]
     return judged(
