@@ -70,7 +70,7 @@ def _at_hand(run: Assembled) -> DataSplit:
     if split.digest != UNREAD:
         return split
     rows = min(len(split), max(ROWS, run.config.batch_size))
-    some = np.array(split.data[:rows])
+    some: NDArray[np.uint8] | NDArray[np.float32] = split.data[:rows].copy()
     if split.names and run.config.data_dir is not None and (found := list(_read(run, Path(run.config.data_dir)))):
         some = np.stack(found)[np.arange(rows) % len(found)]
     return DataSplit(some, None if split.labels is None else split.labels[:rows], split.classes)
