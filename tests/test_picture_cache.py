@@ -18,8 +18,10 @@ from PIL import Image
 
 from ali_plugin.datasets import load_split
 from ali_plugin.datasets.cache import PAGE, PAGES, cache_root, verifying
+from ali_plugin.datasets.split import SPLITS
 from ali_plugin.errors import ALIError
 from ali_plugin.support import atomic, dry_run
+from ali_plugin.support.shared import sharing
 from conftest import Ali
 
 LOAD = """
@@ -305,3 +307,20 @@ def test_verify_option(tmp_path: Path, cache: Path, ali: Ali) -> None:
     assert file.read_bytes() != whole
     assert ali("train", *options, "--out", tmp_path / "third", "--verify").code == 0
     assert file.read_bytes() == whole
+
+
+def test_two_splits_of_a_run_list_a_folder_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, scan = pictures(tmp_path / "p", 30), os.scandir
+    listed: list[object] = []
+
+    def counting(path: Path) -> object:
+        listed.append(path)
+        return scan(path)
+
+    monkeypatch.setattr("ali_plugin.datasets.listing.os.scandir", counting)
+    with sharing():
+        parts = [load_split("image-folder", part, data_dir=folder, data_shape=(1, 8, 8)) for part in SPLITS]
+    assert listed.count(folder) == 1
+    assert len({name for part in parts for name in part.names}) == 30
+    Image.new("L", (9, 9)).save(folder / "new.png")
+    assert len(load_split("image-folder", "train", data_dir=folder, data_shape=(1, 8, 8)).files) == 31

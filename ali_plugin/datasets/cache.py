@@ -99,9 +99,9 @@ def verifying(wanted: bool = True) -> Iterator[None]:
 
 
 def decoded(
-    files: Sequence[Path], root: Path, shape: tuple[int, ...], label: str, background: str = under.WHITE
+    root: Path, names: Sequence[str], shape: tuple[int, ...], label: str, background: str = under.WHITE
 ) -> Decoded:
-    """The pictures of ``files`` below ``root``, fitted to ``shape`` (C, H, W), from the cache or into it.
+    """The pictures of the files ``names`` below ``root``, fitted to ``shape`` (C, H, W), from the cache or into it.
 
     A cache that is damaged is built anew.
 
@@ -114,20 +114,20 @@ def decoded(
         OptionError: the background is no colour.
     """
     made = (shape, RULES, under.rgb(background))
-    place = f"{label}-{_digest([os.fsencode(root.resolve()), str(made).encode()])[:12]}"
-    folder = cache_root() / f"{place}-{_digest(_fingerprint(path, root) for path in files)[:16]}"
-    if found := _opened(folder, len(files), shape):
+    place = f"{label}-{_digest([str(root.resolve()), str(made)])[:12]}"
+    folder = cache_root() / f"{place}-{_digest(_fingerprints(root, names))[:16]}"
+    if found := _opened(folder, len(names), shape):
         return found
     if dry_run.active.get():
-        nothing = np.broadcast_to(np.zeros((), np.uint8), (len(files), *shape))
-        return Decoded(nothing, np.arange(len(files)), [], [], UNREAD)
+        nothing = np.broadcast_to(np.zeros((), np.uint8), (len(names), *shape))
+        return Decoded(nothing, np.arange(len(names)), [], [], UNREAD)
     try:
         with locks.holding(folder.parent / f".{place}.lock", f"the cache {str(folder)!r}", wait=-1):
-            found = _opened(folder, len(files), shape)  # another process may have built it meanwhile
+            found = _opened(folder, len(names), shape)  # another process may have built it meanwhile
             if found is None:
                 _remove_others(folder, place)
-                _build(folder, files, root, shape, background)
-                found = _opened(folder, len(files), shape)
+                _build(folder, root, names, shape, background)
+                found = _opened(folder, len(names), shape)
     except FolderError as error:
         raise DataError(f"{error}; {ADVICE}") from error
     if found is None:
@@ -135,16 +135,19 @@ def decoded(
     return found
 
 
-def _digest(parts: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()
 
 
-def _fingerprint(path: Path, root: Path) -> bytes:
-    try:
-        status = path.stat()
-    except OSError:  # gone since it was listed: it is among the unreadable ones
-        return os.fsencode(path.relative_to(root))
-    return os.fsencode(path.relative_to(root)) + f" {status.st_size} {status.st_mtime_ns}".encode()
+def _fingerprints(root: Path, names: Sequence[str]) -> Iterator[str]:
+    within = os.path.join(root, "")
+    for name in names:
+        try:
+            status = os.stat(within + name)
+        except OSError:  # gone since it was listed: it is among the unreadable ones
+            yield name
+        else:
+            yield f"{name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _remove_others(folder: Path, place: str) -> None:
@@ -158,18 +161,18 @@ def _remove_others(folder: Path, place: str) -> None:
     atomic.sweep(folder.parent)
 
 
-def _build(folder: Path, files: Sequence[Path], root: Path, shape: tuple[int, ...], background: str) -> None:
+def _build(folder: Path, root: Path, names: Sequence[str], shape: tuple[int, ...], background: str) -> None:
+    files = [root / name for name in names]
     with atomic.making(folder) as temporary:
         digest, unreadable, incomplete = hashlib.sha256(), {}, []
         with (temporary / PICTURES).open("wb") as out:
             pictures = track(read_images(files, shape, background), "decoding pictures", len(files))
             for i, picture in enumerate(pictures):
-                name = files[i].relative_to(root)
                 if isinstance(picture, DataError):
-                    unreadable[i] = printable(f"{name}: {picture}", 400)
+                    unreadable[i] = printable(f"{names[i]}: {picture}", 400)
                     continue
                 if picture.missing:
-                    incomplete.append(printable(f"{name}: {picture.missing}", 400))
+                    incomplete.append(printable(f"{names[i]}: {picture.missing}", 400))
                 content = picture.pixels.tobytes()
                 out.write(content)
                 digest.update(content)
