@@ -25,7 +25,7 @@ Examples:
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
   ali experiment games --minutes 20 --runs 2
-  ali experiment anomaly --seconds 50
+  ali experiment anomaly --dataset wine --seconds 50
   ali experiment anomaly --dataset wine --classes class_0
 """
 )
