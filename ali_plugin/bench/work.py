@@ -90,7 +90,8 @@ def _tensors(of: Any) -> list[Tensor]:
 
 
 def _place(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    place: int = tensor.untyped_storage()._cdata
+    return place
 
 
 def _bytes(tensor: Tensor) -> int:
