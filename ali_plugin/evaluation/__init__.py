@@ -67,6 +67,26 @@ METRICS = (
         },
     ),
     Metric(
+        name="kid",
+        summary="kernel distance (KID) in the same features, with its deviation and floor",
+        build=f"{HERE}.kid:kid",
+        figures={
+            "distance": "squared kernel distance of samples to training data in an extractor's features; 0 is perfect",
+            "stddev": "its deviation over random subsets",
+            "floor": "the distance of test samples, near 0",
+        },
+    ),
+    Metric(
+        name="stacked-modes",
+        summary="stacked digits: modes of 1,000 covered by 26,000 samples, their KL, by a digit classifier",
+        build=f"{HERE}.stacked_modes:stacked_modes",
+        figures={
+            "modes": "modes of 1,000 that samples reach; 1,000 is all",
+            "kl": "KL of the samples' modes to the data's, in nats; about .02 is what as many real samples have",
+            "digit_accuracy": "right answers of the classifier that tells modes, on held-out digits",
+        },
+    ),
+    Metric(
         name="interpolation",
         summary="smoothness of decoded lines between the codes of held-out samples",
         build=f"{HERE}.interpolation:interpolation",

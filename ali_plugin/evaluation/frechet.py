@@ -42,21 +42,41 @@ def frechet(context: Context) -> dict[str, float]:
     Raises:
         OptionError, DataError: too few samples.
     """
+    sides = compared(context, "frechet")
+    figures = {
+        "distance": frechet_distance(sides.fake, sides.train),
+        "floor": frechet_distance(sides.test, sides.train),
+        **fidelity_and_diversity(sides.test.first, sides.fake.first),
+    }
+    return {f"{name} ({sides.extractor.name})": value for name, value in figures.items()}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a comparison in an extractor's features has: all training samples, and as many test samples as made ones."""
+
+    extractor: Extractor
+    train: Statistics
+    test: Statistics
+    fake: Statistics
+
+
+def compared(context: Context, metric: str) -> Sides:
+    """The sides of a metric's comparison.
+
+    Raises:
+        OptionError, DataError: too few samples.
+    """
     count = min(context.samples, len(context.split("test")))
     if context.samples < SMALLEST:
-        raise OptionError(f"--samples is {context.samples}; metric 'frechet' needs at least {SMALLEST}")
+        raise OptionError(f"--samples is {context.samples}; metric {metric!r} needs at least {SMALLEST}")
     if count < SMALLEST:
-        raise DataError(f"metric 'frechet' needs at least {SMALLEST} test samples, there are {count}")
+        raise DataError(f"metric {metric!r} needs at least {SMALLEST} test samples, there are {count}")
     extractor = load_extractor(context)
     train, test = (_real(context, extractor, "train", None), _real(context, extractor, "test", count))
     total = -(-count // context.batch_size)
     fake = statistics(extractor, track(context.generated(count), "features of samples", total))
-    figures = {
-        "distance": frechet_distance(fake, train),
-        "floor": frechet_distance(test, train),
-        **fidelity_and_diversity(test.first, fake.first),
-    }
-    return {f"{name} ({extractor.name})": value for name, value in figures.items()}
+    return Sides(extractor, train, test, fake)
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:

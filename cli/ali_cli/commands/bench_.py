@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from ali_cli.paths import WriteFile
+from ali_cli.paths import ReadPath, WriteFile
 from ali_cli.settings import device_option, json_option, size_options
 from ali_cli.terminal import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from ali_plugin.bench.bench import BenchResult
 
 
 @click.command(epilog="\b\nExamples:\n  ali bench\n  ali bench --arch cifar10-released --repeats 3 --json")
@@ -22,6 +25,8 @@ from ali_cli.terminal import note, print_json, print_table
               help="Of the project's step.")  # fmt: skip
 @click.option("--compile", "compiled", is_flag=True, help="Compile the project's nets.")
 @click.option("--cuda-graphs", is_flag=True, help="Replay the project's step as one CUDA graph.")
+@click.option("--against", type=ReadPath(), metavar="FILE.py", help="Also run and measure the step that this file's "
+              "build(data_shape, batch_size, device) returns: step(x).")  # fmt: skip
 @click.option("--out", type=WriteFile(), help="Also write the figures to FILE.json.")
 @device_option
 @json_option
@@ -35,11 +40,16 @@ def command(
     precision: Literal["float32", "tf32", "bf16"],
     compiled: bool,
     cuda_graphs: bool,
+    against: Path | None,
     out: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
-    """Measure the training step against the textbook alternating step, with the work counted."""
+    """Measure the training step against the textbook alternating step, with the work counted.
+
+    The roofline says what this machine could reach at best: of computing, as the faster of matrix products and
+    convolutions in the step's precision, and of moving bytes, in copies of the size that is typical of the step.
+    """
     import json
     from dataclasses import asdict
 
@@ -60,6 +70,7 @@ def command(
         precision=precision,
         compiled=compiled,
         cuda_graphs=cuda_graphs,
+        against=against,
     )
     figures = asdict(result)
     if out is not None:
@@ -68,20 +79,49 @@ def command(
         print_json(figures)
         return
 
-    def with_range(rate: float, spread: tuple[float, float]) -> str:
-        return f"{bench.rounded(rate)} ({bench.rounded(spread[0])} to {bench.rounded(spread[1])})"
-
-    mebi = 1 << 20
-    rows = [
-        ("images/s", with_range(result.images_per_second, result.spread["images_per_second"]),
-         with_range(result.textbook_images_per_second, result.spread["textbook_images_per_second"])),
-        ("GFLOP per step", f"{result.gflop_per_step:.1f}", f"{result.textbook_gflop_per_step:.1f}"),
-        ("peak memory, MiB", f"{result.peak_memory_bytes / mebi:.0f}",
-         f"{result.textbook_peak_memory_bytes / mebi:.0f}"),
-        ("ratio of speeds", f"{result.ratio:.2f}", "1"),
-        ("share of the matrix-product rate",
-         f"{result.fraction_of_matmul:.0%} of {result.matmul_gflops:.0f} GFLOP/s", ""),
-    ]  # fmt: skip
-    what = f"{architecture}, {shapes.text(result.data_shape)}, batch {result.batch_size}"
-    print_table(f"{what}, {result.device}, {result.precision}", ["", "this step", "textbook step"], rows)
+    _print(result)
     note("medians of interleaved rounds; least and greatest in brackets")
+
+
+def _print(result: BenchResult) -> None:
+    from ali_plugin.bench.bench import rounded
+    from ali_plugin.config import shapes
+
+    def speed(rate: float, spread: tuple[float, float]) -> str:
+        return f"{rounded(rate)} ({rounded(spread[0])} to {rounded(spread[1])})"
+
+    def work(gflop: float, gbyte: float, memory: int) -> list[str]:
+        return [f"{gflop:.1f}", f"{gbyte:.2f}", f"{gflop / gbyte:.1f}" if gbyte else "", f"{memory / (1 << 20):.0f}"]
+
+    columns = {
+        "": ["images/s", "speed of this step over it", "GFLOP per step", "GB moved per step", "FLOP per byte",
+             "peak memory, MiB"],
+        "this step": [
+            speed(result.images_per_second, result.spread["images_per_second"]), "1",
+            *work(result.gflop_per_step, result.gbyte_per_step, result.peak_memory_bytes),
+        ],
+        "textbook step": [
+            speed(result.textbook_images_per_second, result.spread["textbook_images_per_second"]),
+            f"{result.ratio:.2f}",
+            *work(result.textbook_gflop_per_step, result.textbook_gbyte_per_step, result.textbook_peak_memory_bytes),
+        ],
+    }  # fmt: skip
+    if other := result.against:
+        columns[other.file] = [
+            speed(other.images_per_second, other.spread), f"{other.ratio:.2f}",
+            *work(other.gflop_per_step, other.gbyte_per_step, other.peak_memory_bytes),
+        ]  # fmt: skip
+    what = f"{result.architecture}, {shapes.text(result.data_shape)}, batch {result.batch_size}"
+    print_table(
+        f"{what}, {result.device}, {result.precision}", list(columns), list(zip(*columns.values(), strict=True))
+    )
+    reached = result.fraction_of_limit * result.limit_gflops
+    rows = [
+        ("matrix products, GFLOP/s", rounded(result.matmul_gflops)),
+        ("convolutions, GFLOP/s", rounded(result.convolution_gflops)),
+        ("memory, GB/s", rounded(result.bandwidth_gbytes)),
+        (f"roof at {result.intensity:.1f} FLOP per byte, GFLOP/s", rounded(result.roof_gflops)),
+        ("this step, GFLOP/s", f"{rounded(reached)}, {result.fraction_of_roof:.0%} of the roof, "
+                               f"{result.fraction_of_limit:.0%} of the best product or convolution"),
+    ]  # fmt: skip
+    print_table("Roofline of this machine", ["", "in " + result.precision.partition(",")[0]], rows)
