@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
+from itertools import chain, islice
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,10 @@ MAX_PIXELS = 1 << 26  # of a decoded picture, 8192 x 8192: a decoder and what fo
 MAX_HEADER_PIXELS = 3 << 26  # of a JPEG, which is decoded at a half to an eighth of its size
 IN_FLIGHT = Budget(MAX_PIXELS)  # pixels that are being decoded by all threads together
 REDUCED = 1 << 24  # pixels beyond which a JPEG is decoded smaller, to not less than twice what is asked for
+AT_ONCE = 16  # pictures that a thread takes together
 WAITING = 1 << 25  # bytes of fitted pictures between the decoders and who takes them
+
+T = TypeVar("T")
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -55,29 +59,56 @@ def read_image(path: Path, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         PartMismatch: ``data_shape`` is not that of pictures.
     """
     check_shape(data_shape)
-    with _ours(), _opened(path) as file, _image(file) as image:
-        if prod(image.size) > MAX_HEADER_PIXELS:
-            raise _too_large(image)
-        with IN_FLIGHT.taking(prod(image.size)):
-            return _fitted(image, data_shape)
+    with _ours(), _opened(path) as file:
+        return _read(file, data_shape)
 
 
 def read_images(paths: Sequence[Path], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
     """Pictures in the order of ``paths``, decoded in threads, or the reason why one cannot be read."""
     check_shape(data_shape)
+    return _decoded(paths, lambda path: read_image(path, data_shape), data_shape, _quiet)
+
+
+def read_contents(contents: Iterable[bytes], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
+    """The same of the contents of picture files, which are taken as they are needed; in any thread, which leaves
+    Pillow's warnings to whoever started it."""
+    check_shape(data_shape)
+
+    def read(content: bytes) -> NDArray[np.uint8]:
+        with _ours():
+            if len(content) > MAX_BYTES:
+                raise _too_long(len(content))
+            return _read(BytesIO(content), data_shape)
+
+    return _decoded(contents, read, data_shape, nullcontext)
+
+
+def _decoded(
+    items: Iterable[T],
+    read: Callable[[T], NDArray[np.uint8]],
+    data_shape: tuple[int, ...],
+    around: Callable[[], AbstractContextManager[None]],
+) -> Iterator[NDArray[np.uint8] | DataError]:
+    """What is read of each item, in threads; Pillow decodes outside of the interpreter's lock."""
     chunk = min(512, max(16, WAITING // prod(data_shape)))
 
-    def read(path: Path) -> NDArray[np.uint8] | DataError:
-        try:
-            return read_image(path, data_shape)
-        except DataError as error:
-            return error
+    def tried(few: Sequence[T]) -> list[NDArray[np.uint8] | DataError]:
+        return [_or_error(read, item) for item in few]
 
-    with ThreadPoolExecutor() as readers:  # Pillow decodes outside of the interpreter's lock
-        for start in range(0, len(paths), chunk):
-            with _quiet():
-                decoded = list(readers.map(read, paths[start : start + chunk]))
-            yield from decoded
+    rest = iter(items)
+    with ThreadPoolExecutor() as readers:
+        while taken := list(islice(rest, chunk)):
+            parts = [taken[i : i + AT_ONCE] for i in range(0, len(taken), AT_ONCE)]
+            with around():
+                decoded = list(readers.map(tried, parts))
+            yield from chain.from_iterable(decoded)
+
+
+def _or_error(read: Callable[[T], NDArray[np.uint8]], item: T) -> NDArray[np.uint8] | DataError:
+    try:
+        return read(item)
+    except DataError as error:
+        return error
 
 
 def fit_image(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -171,7 +202,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):
             raise DataError("it is no regular file")
         if status.st_size > MAX_BYTES:
-            raise DataError(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}; shrink the picture")
+            raise _too_long(status.st_size)
         yield file
 
 
@@ -195,6 +226,18 @@ def _without_metadata(file: BinaryIO) -> bytes:
         if not (0xE1 <= head[1] <= 0xEF and head[1] != ADOBE):
             kept += (head, body)
     return b"".join([*kept, head, file.read()])
+
+
+def _too_long(size: int) -> DataError:
+    return DataError(f"it has {size:,} bytes, more than {MAX_BYTES:,}; shrink the picture")
+
+
+def _read(file: BinaryIO, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    with _image(file) as image:
+        if prod(image.size) > MAX_HEADER_PIXELS:
+            raise _too_large(image)
+        with IN_FLIGHT.taking(prod(image.size)):
+            return _fitted(image, data_shape)
 
 
 def _too_large(image: Image.Image) -> DataError:

@@ -65,6 +65,7 @@ class Batches:
             assert split.labels is not None
             self.subset = balanced_subset(split.labels, size, labelled, seed)
         self.epoch, self.index = 0, 0
+        self.nodes = 0
         self._order = self._shuffled()
 
     def _shuffled(self) -> Tensor:
@@ -74,7 +75,7 @@ class Batches:
     def next(self) -> Batch:
         """The next batch."""
         if self.index >= self.steps_per_epoch:  # beyond it where the data have become fewer
-            self.seek(self.epoch + 1, 0)
+            self.seek(self.epoch + 1, 0, self.nodes)
         chosen = self._rows(self.index)
         self.index += 1
         x = to_unit(self.source.take(chosen))
@@ -89,10 +90,14 @@ class Batches:
         """This process's share of a batch's rows."""
         return rows.tensor_split(self.world_size)[self.rank]
 
-    def seek(self, epoch: int, index: int) -> None:
-        """Go to a position."""
+    def seek(self, epoch: int, index: int, nodes: int = 0) -> None:
+        """Go to a position; an order of all the data is made for no nodes."""
         self.epoch, self.index = epoch, index
         self._order = self._shuffled()
+
+    def notices(self) -> list[str]:
+        """What the person should know since this was asked last: of data at hand, nothing."""
+        return []
 
     def _condition(self, chosen: Tensor) -> Tensor | None:
         if not self.condition_size or self.labels is None:

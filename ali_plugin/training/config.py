@@ -62,7 +62,8 @@ class TrainConfig:
     )
     latent_size: int | None = field(default=None, metadata=Option("Size of z in place of the architecture's.").told)
     data_dir: str | None = field(
-        default=None, metadata=Option("Folder of the dataset's files.", is_folder=True, resumable=True).told
+        default=None,
+        metadata=Option("Folder of the dataset's files, or its shards.", is_folder=True, resumable=True).told,
     )
     image_size: int | str | None = field(
         default=None,
@@ -345,7 +346,8 @@ def _with_absolute_folder(config: TrainConfig, registry: Registry) -> TrainConfi
     if config.data_dir is None:
         return config
     folder = absolute(config.data_dir, "--data-dir")
-    if registry.get(Dataset, config.dataset).needs_data_dir and not folder.is_dir():
+    dataset = registry.get(Dataset, config.dataset)
+    if dataset.needs_data_dir and not dataset.in_shards and not folder.is_dir():
         raise DataError(f"the data folder {config.data_dir!r} does not exist; name one with --data-dir")
     return replace(config, data_dir=str(folder))
 

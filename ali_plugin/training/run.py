@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import FolderError
 from ali_plugin.support.devices import computes_bf16, resolve_device
 from ali_plugin.training import checkpoint, distributed
@@ -20,6 +21,7 @@ from ali_plugin.training.callbacks.pictures import PictureSaver
 from ali_plugin.training.callbacks.record import RecordKeeper
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, configure, continued
 from ali_plugin.training.run_folder import refuse_unfit
+from ali_plugin.training.stream_batches import refuse_few_shards
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Callback as CallbackRecord
 from ali_registry import Registry, blaming, default_registry
@@ -87,6 +89,8 @@ def plan(
     with blaming(run.objective):
         run.step.game.check(share(config.batch_size, processes))
     distributed.refuse_shared_gpu(run.device, processes)
+    if isinstance(run.train, StreamSplit):
+        refuse_few_shards(run.train, processes)
     notes = run.train.notes
     if resume and (saved := checkpoint.found(out)):
         notes += run.continuing(saved[-1], allowed=allow_changed_data)

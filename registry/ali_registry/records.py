@@ -38,6 +38,10 @@ class Record:
             raise InvalidRecord(f"{self.kind} name {self.name!r} is not made of a-z, 0-9, '-', '_' and '.'")
         self._refuse(not isinstance(self.summary, str) or "\n" in self.summary, "summary", "one line of text")
 
+    def answers_to(self, name: str) -> bool:
+        """Whether it is meant by a name, in which something may follow its own after a colon."""
+        return name == self.name
+
     def _refuse(self, wrong: bool, attribute: str, expected: str) -> None:
         if wrong:
             value = getattr(self, attribute)
@@ -240,15 +244,21 @@ class Architecture(Record):
 class Dataset(Buildable):
     """``build(split=, data_dir=, data_shape=)`` returns an ``ali_plugin.datasets.split.DataSplit``.
 
+    For the training split that may be a ``datasets.streams.split.StreamSplit``.
+
     Attributes:
         data_shape: the shape of a sample, None if it is fitted to the architecture.
         needs_data_dir: the data cannot be had without ``--data-dir``.
+        in_shards: ``--data-dir`` names shards, also by brace lists such as ``{000..009}``, or their folder.
+        takes_words: ``--dataset NAME:WORDS`` is it, too, and ``build`` also takes ``words``.
         hub_id: the dataset on the Hugging Face Hub that it is, or is a part of; model cards link to it.
     """
 
     kind = "dataset"
     data_shape: tuple[int, ...] | None = None
     needs_data_dir: bool = False
+    in_shards: bool = False
+    takes_words: bool = False
     licence: str = ""
     hub_id: str = ""
 
@@ -256,6 +266,9 @@ class Dataset(Buildable):
         super().__post_init__()
         wrong = self.data_shape is not None and not _is_shape(self.data_shape)
         self._refuse(wrong, "data_shape", "None or a tuple of sizes")
+
+    def answers_to(self, name: str) -> bool:
+        return name == self.name or (self.takes_words and name.startswith(f"{self.name}:"))
 
 
 @dataclass(frozen=True, kw_only=True)
