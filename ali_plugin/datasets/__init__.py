@@ -83,6 +83,12 @@ SETS = (
         needs_data_dir=True,
     ),
     Dataset(
+        name="hf",
+        summary="a set of pictures on the Hugging Face Hub, hf:USER/NAME[:CONFIG], kept decoded or read as a stream",
+        build=f"{HERE}.streams.hf:hf",
+        takes_words=True,
+    ),
+    Dataset(
         name="webdataset",
         summary="your own tar shards, --data-dir 'shards/{000..009}.tar' or their folder, read as a stream",
         build=f"{HERE}.streams.webdataset:webdataset",

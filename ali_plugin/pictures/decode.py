@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from io import BytesIO
-from itertools import chain, islice
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from threading import current_thread, main_thread
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,7 @@ MAX_PIXELS = 1 << 26  # of a decoded picture, 8192 x 8192: a decoder and what fo
 MAX_HEADER_PIXELS = 3 << 26  # of a JPEG, which is decoded at a half to an eighth of its size
 IN_FLIGHT = Budget(MAX_PIXELS)  # pixels that are being decoded by all threads together
 REDUCED = 1 << 24  # pixels beyond which a JPEG is decoded smaller, to not less than twice what is asked for
-AT_ONCE = 16  # pictures that a thread takes together
 WAITING = 1 << 25  # bytes of fitted pictures between the decoders and who takes them
-
-T = TypeVar("T")
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,64 +48,38 @@ TURNS = {
 """EXIF's orientations."""
 
 
-def read_image(path: Path, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """One picture file as uint8 (C, H, W); see ``fit_image``. Of several frames the first is taken.
+def read_image(path: Path | bytes, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """One picture file, or the content of one, as uint8 (C, H, W); see ``fit_image``. Of several frames the first is
+    taken.
 
     Raises:
         DataError: it cannot be read, or is too large.
         PartMismatch: ``data_shape`` is not that of pictures.
     """
     check_shape(data_shape)
-    with _ours(), _opened(path) as file:
-        return _read(file, data_shape)
+    with _ours(), _opened(path) as file, _image(file) as image:
+        if prod(image.size) > MAX_HEADER_PIXELS:
+            raise _too_large(image)
+        with IN_FLIGHT.taking(prod(image.size)):
+            return _fitted(image, data_shape)
 
 
-def read_images(paths: Sequence[Path], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
-    """Pictures in the order of ``paths``, decoded in threads, or the reason why one cannot be read."""
+def read_images(paths: Sequence[Path | bytes], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
+    """Pictures in the order of ``paths`` (or contents), decoded in threads, or the reason why one cannot be read."""
     check_shape(data_shape)
-    return _decoded(paths, lambda path: read_image(path, data_shape), data_shape, _quiet)
-
-
-def read_contents(contents: Iterable[bytes], data_shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8] | DataError]:
-    """The same of the contents of picture files, which are taken as they are needed; in any thread, which leaves
-    Pillow's warnings to whoever started it."""
-    check_shape(data_shape)
-
-    def read(content: bytes) -> NDArray[np.uint8]:
-        with _ours():
-            if len(content) > MAX_BYTES:
-                raise _too_long(len(content))
-            return _read(BytesIO(content), data_shape)
-
-    return _decoded(contents, read, data_shape, nullcontext)
-
-
-def _decoded(
-    items: Iterable[T],
-    read: Callable[[T], NDArray[np.uint8]],
-    data_shape: tuple[int, ...],
-    around: Callable[[], AbstractContextManager[None]],
-) -> Iterator[NDArray[np.uint8] | DataError]:
-    """What is read of each item, in threads; Pillow decodes outside of the interpreter's lock."""
     chunk = min(512, max(16, WAITING // prod(data_shape)))
 
-    def tried(few: Sequence[T]) -> list[NDArray[np.uint8] | DataError]:
-        return [_or_error(read, item) for item in few]
+    def read(path: Path | bytes) -> NDArray[np.uint8] | DataError:
+        try:
+            return read_image(path, data_shape)
+        except DataError as error:
+            return error
 
-    rest = iter(items)
-    with ThreadPoolExecutor() as readers:
-        while taken := list(islice(rest, chunk)):
-            parts = [taken[i : i + AT_ONCE] for i in range(0, len(taken), AT_ONCE)]
-            with around():
-                decoded = list(readers.map(tried, parts))
-            yield from chain.from_iterable(decoded)
-
-
-def _or_error(read: Callable[[T], NDArray[np.uint8]], item: T) -> NDArray[np.uint8] | DataError:
-    try:
-        return read(item)
-    except DataError as error:
-        return error
+    with ThreadPoolExecutor() as readers:  # Pillow decodes outside of the interpreter's lock
+        for start in range(0, len(paths), chunk):
+            with _quiet():
+                decoded = list(readers.map(read, paths[start : start + chunk]))
+            yield from decoded
 
 
 def fit_image(image: Image.Image, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -188,14 +159,22 @@ def _ours() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No warnings of Pillow's, which name no file; not in threads, since filters are the process's."""
+    if current_thread() is not main_thread():
+        yield
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, opened so that a pipe does not make anybody wait."""
+def _opened(path: Path | bytes) -> Iterator[BinaryIO]:
+    """A regular file, opened so that a pipe does not make anybody wait; or the content of one."""
+    if isinstance(path, bytes):
+        if len(path) > MAX_BYTES:
+            raise _too_long(len(path))
+        yield BytesIO(path)
+        return
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
         status = os.fstat(handle)
@@ -230,14 +209,6 @@ def _without_metadata(file: BinaryIO) -> bytes:
 
 def _too_long(size: int) -> DataError:
     return DataError(f"it has {size:,} bytes, more than {MAX_BYTES:,}; shrink the picture")
-
-
-def _read(file: BinaryIO, data_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    with _image(file) as image:
-        if prod(image.size) > MAX_HEADER_PIXELS:
-            raise _too_large(image)
-        with IN_FLIGHT.taking(prod(image.size)):
-            return _fitted(image, data_shape)
 
 
 def _too_large(image: Image.Image) -> DataError:

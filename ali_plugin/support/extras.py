@@ -1,4 +1,4 @@
-"""Packages of the extra ``eval``, imported where they are used."""
+"""Packages of extras, imported where they are used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ali_plugin.errors import MissingExtra
 
 
-def need(module: str, purpose: str) -> Any:
-    """Import a module of the extra.
+def need(module: str, purpose: str, extra: str = "eval") -> Any:
+    """Import a module of an extra.
 
     Raises:
         MissingExtra: it is not installed; the text says what to install.
@@ -17,4 +17,4 @@ def need(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"{purpose} needs {error.name}: pip install 'ali-plugin[eval]'") from error
+        raise MissingExtra(f"{purpose} needs {error.name}: pip install 'ali-plugin[{extra}]'") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,8 @@ def assemble(config: TrainConfig, registry: Registry, *, planned: bool = False) 
     refuse_size(config, registry)
     with working(stream):
         train = load(config.dataset, "train", **_place(config, registry))
+        if isinstance(train, StreamSplit) and train.dataset:
+            config = replace(config, dataset=train.dataset)
         held_out = load_split(config.dataset, "validation", **_place(config, registry))
         with place:
             model = build_model(config, train, registry)

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from ali_plugin.config.conditions import from_labels
+from ali_plugin.config.conditions import from_labels, refuse_outside
 from ali_plugin.datasets.split import to_unit
 from ali_plugin.datasets.streams.block import Block, buffer_of, filled, in_background
 from ali_plugin.datasets.streams.order import Order, canonical_nodes
@@ -109,6 +109,8 @@ class StreamBatches:
             self._present = place, self._begun(place).result()
             self._next = after, in_background(partial(filled, self.split, self.order, *after, self._rows))
             self._note(self._present[1].unreadable)
+            if self.condition_size:
+                refuse_outside(torch.from_numpy(self._present[1].labels.ravel()), self.condition_size)
         return self._present[1]
 
     def _begun(self, place: Place) -> Future[Block]:

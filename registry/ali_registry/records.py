@@ -270,6 +270,11 @@ class Dataset(Buildable):
     def answers_to(self, name: str) -> bool:
         return name == self.name or (self.takes_words and name.startswith(f"{self.name}:"))
 
+    def id_on_hub(self, name: str) -> str:
+        """The dataset's id on the Hub, "" where there is none: the record's, or what ``hf:USER/NAME`` says."""
+        said = name.split(":")[1] if self.takes_words and ":" in name else ""
+        return self.hub_id or (said if "/" in said and "=" not in said else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(Adjustable):

@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ali_plugin.datasets.streams.decoded import Decoded, decoded
 from ali_plugin.datasets.streams.order import Order
 from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import DataError
-from ali_plugin.pictures.decode import read_contents
 
 BUFFER, BUFFER_BYTES = 1 << 14, 1 << 28  # of a block: samples and bytes at most; two are held
 TRIED = 100  # samples that may take the place of one that cannot be read
@@ -78,23 +78,10 @@ def _fill(made: Block, split: StreamSplit, order: Order, where: tuple[int, int, 
         made.data[target], made.labels[target] = picture, label
 
 
-def _samples(
-    split: StreamSplit, order: Order, where: tuple[int, int, int], numbers: Ints
-) -> Iterator[tuple[NDArray[np.uint8] | DataError, int]]:
+def _samples(split: StreamSplit, order: Order, where: tuple[int, int, int], numbers: Ints) -> Iterator[Decoded]:
     """Samples of a node's block by their rising numbers, with their classes."""
-    labels, names = list[int](), list[str]()
-
-    def contents() -> Iterator[bytes]:
-        for i, places in order.reading(*where, numbers):
-            portion = split.portions[i]
-            chosen = portion.numbers(places)
-            for number, raw in zip(chosen, portion.shard.read(chosen), strict=True):
-                labels.append(raw.label)
-                names.append(f"{portion.shard.name}, sample {number}")
-                yield raw.content
-
-    for i, picture in enumerate(read_contents(contents(), split.shape)):
-        yield (DataError(f"{names[i]}: {picture}") if isinstance(picture, DataError) else picture), labels[i]
+    portions = ((split.portions[i], places) for i, places in order.reading(*where, numbers))
+    return decoded(((portion.shard, portion.numbers(places)) for portion, places in portions), split.shape)
 
 
 def _another(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ali_plugin.datasets.listing import unreadable_note
 from ali_plugin.datasets.split import DataSplit
-from ali_plugin.datasets.streams.shard import Portion, Shard
+from ali_plugin.datasets.streams.decoded import decoded
+from ali_plugin.datasets.streams.shard import UNLABELLED, Portion, Shard
 from ali_plugin.errors import DataError
-from ali_plugin.pictures.decode import read_contents
 
 LOOKED_AT = 10_000  # samples, where a command wants all of them at hand
 LOOKED_AT_BYTES = 1 << 29
@@ -31,6 +31,7 @@ class StreamSplit:
         class_count: 0 where there are no labels.
         notes: what the person should know.
         digest: by which one knows whether the data are the same.
+        dataset: its name, with which it always streams, where that was not said; the run keeps it.
     """
 
     portions: tuple[Portion, ...]
@@ -39,6 +40,7 @@ class StreamSplit:
     class_count: int = 0
     notes: tuple[str, ...] = ()
     digest: str = ""
+    dataset: str = ""
 
     def __len__(self) -> int:
         return sum(map(len, self.portions))
@@ -86,22 +88,12 @@ def resident(
     Raises:
         DataError: none of them can be read, or a shard is cut off or gone.
     """
-    labels, names = list[int](), list[str]()
-
-    def contents() -> Iterator[bytes]:
-        for shard, numbers in picked:
-            for number, raw in zip(numbers, shard.read(numbers), strict=True):
-                labels.append(raw.label)
-                names.append(f"{shard.name}, sample {number}")
-                yield raw.content
-
-    data, unreadable = list[NDArray[np.uint8]](), dict[int, str]()
-    for i, picture in enumerate(read_contents(contents(), shape)):
-        if isinstance(picture, DataError):
-            unreadable[i] = f"{names[i]}: {picture}"
-        else:
-            data.append(picture)
-    if not data:
-        raise DataError(f"none of {len(names)} pictures of the stream can be read, such as {unreadable[0]}")
-    kept = np.array([label for i, label in enumerate(labels) if i not in unreadable], np.int64)
-    return DataSplit(np.stack(data), kept if labelled else None, classes, unreadable_note(list(unreadable.values())))
+    found = list(decoded(picked, shape))
+    unreadable = [str(picture) for picture, _ in found if isinstance(picture, DataError)]
+    read = [(picture, label) for picture, label in found if not isinstance(picture, DataError)]
+    if not read:
+        raise DataError(f"none of {len(found)} pictures of the stream can be read, such as {unreadable[0]}")
+    labels = np.array([label for _, label in read], np.int64)
+    known = labelled and labels.min() > UNLABELLED  # a test split may come without them
+    data = np.stack([picture for picture, _ in read])
+    return DataSplit(data, labels if known else None, classes, unreadable_note(unreadable))
