@@ -114,6 +114,34 @@ def test_an_order_made_for_more_nodes_goes_on_with_fewer_processes(shards: Path)
     assert [drawn(again, 1) for _ in range(2)] == steps[4:]
 
 
+def test_pictures_are_mirrored_by_the_seed_whatever_the_processes(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, device = stream(shards), torch.device("cpu")
+    plain, whole = batches(split).next().x, StreamBatches(split, 20, 0, device, flip=True).next().x
+    kept, turned = ((whole == x).flatten(1).all(1) for x in (plain, plain.flip(-1)))
+    assert (kept ^ turned).all()
+    assert 0 < turned.sum() < 20
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        shares.append(StreamBatches(split, 20, 0, device, flip=True).next().x)
+    assert torch.cat(shares).equal(whole)
+
+
+def test_a_dry_run_says_how_long_a_stream_will_take(shards: Path, ali: Ali) -> None:
+    options = ("--arch", OPEN, "--image-size", 16, "--dataset", "webdataset", "--data-dir", shards)
+    found = ali("train", *options, *TINY, "--flip", "--steps", 2, "--dry-run", "--json")
+    assert found.code == 0, found.err
+    plan = json.loads(found.out)
+    assert plan["config"]["flip"] is True
+    assert plan["seconds"] > 0
+    many = ali("train", *options, *TINY[2:], "--steps", 2, "--batch-size", 300, "--dry-run")
+    assert many.code != 0
+    assert "--batch-size is 300" in many.err
+
+
 def test_classes_come_with_their_pictures(shards: Path) -> None:
     split = stream(shards)
     assert (split.label_size, split.classes) == (3, ("0", "1", "2"))

@@ -236,9 +236,7 @@ def batches_of(
             f"--labels is {config.labels}, which are drawn from all of the data; dataset {config.dataset!r} streams, "
             "so leave --labels out or take data that fit the disk"
         )
-    return StreamBatches(
-        split, config.batch_size, config.seed, device, condition_size=condition_size, flip=config.flip
-    )
+    return StreamBatches(split, config.batch_size, config.seed, device, condition_size=condition_size, flip=config.flip)
 
 
 def build_model(config: TrainConfig, split: DataSplit | StreamSplit, registry: Registry) -> ALI:

@@ -82,7 +82,8 @@ def _at_hand(run: Assembled) -> DataSplit:
 def _noise(split: StreamSplit, rows: int) -> DataSplit:
     """Samples that stand for those of a stream, of which a dry run reads none."""
     data = np.random.default_rng(0).integers(0, 256, (rows, *split.shape), np.uint8)
-    return DataSplit(data, np.arange(rows, dtype=np.int64) % split.class_count if split.class_count else None, split.classes)
+    labels = np.arange(rows, dtype=np.int64) % split.class_count if split.class_count else None
+    return DataSplit(data, labels, split.classes)
 
 
 def _read(run: Assembled, folder: Path) -> Iterator[NDArray[np.uint8]]:
