@@ -76,7 +76,8 @@ def test_a_page_in_a_browser(trained: Path, tmp_path: Path, ali: Ali, browser: B
 
     # Every picture is there and has a text for who does not see it; curves have one, too.
     shown = page.eval_on_selector_all("img", "all => all.map(i => [i.alt, i.naturalWidth])")
-    assert len(shown) == 7  # two kinds at steps 10, 20 and 30, and the interpolations
+    assert len(shown) == 8  # two kinds at steps 10, 20 and 30, the interpolations and the traversals
+    assert any(alt.startswith("8 directions of the latent space of run, one a row: ") for alt, _ in shown)
     assert all(alt and width > 100 for alt, width in shown)
     told = page.eval_on_selector_all(
         "svg", "all => all.map(s => [s.getAttribute('role'), s.getAttribute('aria-label')])"
@@ -171,7 +172,7 @@ def test_what_a_figure_means(trained: Path, ali: Ali) -> None:
 
 
 def test_a_run_in_the_plane_and_one_that_is_not_done(trained: Path, tmp_path: Path, ali: Ali) -> None:
-    """Points have pictures over time and no interpolations; a run that has not ended has no records."""
+    """Points have pictures over time and none of the latent space; a run that has not ended has no records."""
     plane = tmp_path / "plane"
     train = ("-q", "train", "--arch", "mixture", "--steps", 4, "--sample-every", 2, "--device", "cpu", "--out", plane)
     assert ali(*train).code == 0
@@ -180,7 +181,7 @@ def test_a_run_in_the_plane_and_one_that_is_not_done(trained: Path, tmp_path: Pa
     assert result.code == 0, result.err
     assert json.loads(result.out)["notes"] == []
     page = Page(tmp_path / "both.html")
-    assert len(page.all("img")) == 4 + 6 + 1
+    assert len(page.all("img")) == 4 + 6 + 2
     assert "not drawn" in page.text
     assert "ali train --arch fashion --dataset fashion-mini" in page.text
 
@@ -191,7 +192,9 @@ def test_data_that_are_not_here_leave_the_interpolations_out(trained: Path, tmp_
     result = ali("report", trained, "--out", tmp_path / "report.html")
     assert result.code == 0, result.err
     assert "run: no interpolations: " in result.err
-    assert "no interpolations: " in Page(tmp_path / "report.html").text
+    page = Page(tmp_path / "report.html")
+    assert "no interpolations: " in page.text
+    assert "no traversals: " not in page.text
 
 
 # What may stand in a run's folder.

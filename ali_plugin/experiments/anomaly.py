@@ -89,7 +89,14 @@ def tasks(name: str, seeds: Sequence[int], options: Options) -> Iterator[Task]:
     """Each class of a dataset as the ordinary one, or each that is named."""
     shape = _shape(name, options)
     train, validation, test = (
-        load_split(name, split, data_dir=options.data_dir, data_shape=shape, registry=options.registry)
+        load_split(
+            name,
+            split,
+            data_dir=options.data_dir,
+            data_shape=shape,
+            background=options.background,
+            registry=options.registry,
+        )
         for split in SPLITS
     )
     labels, test_labels = (_labels(name, split) for split in (train, test))

@@ -30,7 +30,9 @@ def with_defaults(options: Options, nets: str = DEFAULT) -> Options:
 def context_of(model: ALI, options: Options) -> Context:
     """For the metrics of a model."""
     assert options.dataset is not None
-    return Context(model, options.dataset, options.data_dir, options.seed, registry=options.registry)
+    return Context(
+        model, options.dataset, options.data_dir, options.seed, background=options.background, registry=options.registry
+    )
 
 
 def baseline_rows(context: Context) -> list[Row]:

@@ -31,6 +31,7 @@ class Options:
         command: the words that started it, for the record.
         quick: a length that shows that it works, not what it can do.
         steps, minutes: length of each training, one of them, in place of the experiment's own.
+        background: under what is transparent, of a dataset that takes one.
         runs: hyperparameter draws of the mixture's study, seeds of the games and anomalies.
         classes: that are ordinary, each in turn, in the study of anomalies; () for all.
         labels, label_sets: numbers of labelled samples, and random sets of each for the L2-SVM.
@@ -49,6 +50,7 @@ class Options:
     architecture: str | None = None
     dataset: str | None = None
     data_dir: Path | None = None
+    background: str | None = None
     device: str = "auto"
     runs: int | None = None
     classes: tuple[str, ...] = ()

@@ -155,6 +155,7 @@ def _config(options: Options, length: Length, choices: Mapping[str, Any]) -> dic
         "architecture": options.architecture,
         "dataset": options.dataset,
         "data_dir": None if options.data_dir is None else str(options.data_dir),
+        "background": options.background,
         "seed": options.seed,
         "device": options.device,
         "steps": ENDLESS if length.steps is None else length.steps,

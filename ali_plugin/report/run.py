@@ -12,11 +12,13 @@ from PIL import Image
 from ali_plugin.errors import ALIError, DataError, FolderError
 from ali_plugin.folder.checked import Checked, check
 from ali_plugin.folder.model_folder import RECONSTRUCTIONS_NAME, SAMPLES_NAME
+from ali_plugin.model import ALI
 from ali_plugin.pictures.decode import read_whole
 from ali_plugin.pictures.grid import grid
 from ali_plugin.report.stills import LONGEST
 from ali_plugin.tasks.generate import interpolate
 from ali_plugin.tasks.inputs import load_inputs, load_model
+from ali_plugin.tasks.traverse import REACH, traversals
 from ali_plugin.training import metrics
 from ali_plugin.training.callbacks.record import command
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
@@ -161,18 +163,37 @@ def _make(run: RunFolder, device: str) -> None:
     if len(run.model.config.data_shape) != 3:
         return
     try:
-        source = str(run.model.path)
-        model = load_model(source, device)
-        inputs = load_inputs(model, source, limit=2 * PATHS)
-        paths = interpolate(model, inputs.paired(), STEPS)
+        model = load_model(str(run.model.path), device)
     except ALIError as error:
-        run.notes.append(printable(f"no interpolations: {error}", 500))
+        run.notes.append(printable(f"no interpolations, no traversals: {error}", 500))
         return
-    run.made.append(
-        Made(
-            title="Interpolations",
-            alt=f"{len(paths)} paths between two held-out samples through the latent space of {run.name}",
-            image=grid(paths.flatten(0, 1), STEPS + 2),
-            caption="Lines between the codes of two held-out samples, decoded; the originals are at both ends.",
-        )
+    for what, draw in (("interpolations", _interpolations), ("traversals", _traversals)):
+        try:
+            run.made.append(draw(run, model))
+        except ALIError as error:
+            run.notes.append(printable(f"no {what}: {error}", 500))
+
+
+def _interpolations(run: RunFolder, model: ALI) -> Made:
+    inputs = load_inputs(model, str(run.model.path), limit=2 * PATHS)
+    paths = interpolate(model, inputs.paired(), STEPS)
+    return Made(
+        title="Interpolations",
+        alt=f"{len(paths)} paths between two held-out samples through the latent space of {run.name}",
+        image=grid(paths.flatten(0, 1), STEPS + 2),
+        caption="Lines between the codes of two held-out samples, decoded; the originals are at both ends.",
+    )
+
+
+def _traversals(run: RunFolder, model: ALI) -> Made:
+    """Around the middle of the prior, or of a held-out sample where a condition has to come from somewhere."""
+    start = load_inputs(model, str(run.model.path), limit=1) if model.config.condition_size else None
+    made = traversals(model, start=start)
+    count, steps = made.images.shape[:2]
+    return Made(
+        title="Traversals",
+        alt=f"{count} directions of the latent space of {run.name}, one a row: {', '.join(map(str, made.directions))}",
+        image=grid(made.images.flatten(0, 1), steps),
+        caption=f"One element of z a row, from -{REACH:g} to {REACH:g}, those that change the data most; the others "
+        "are 0, or a held-out sample's where the model has conditions.",
     )
