@@ -70,8 +70,8 @@ def release(run: Path, name: str, metrics: Sequence[str] = (), home: Path = rele
 def _evaluate(folder: Path, run: Path, metrics: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
     """Measure the weights as they are released, and keep the figures beside them."""
     model = ALI.from_pretrained(folder)
-    dataset, data_dir = dataset_of(model, str(run))
-    context = Context(model, dataset, data_dir, extractor=EXTRACTOR)
+    source = dataset_of(model, str(run))
+    context = Context(model, source.name, source.data_dir, background=source.background, extractor=EXTRACTOR)
     found = evaluate(context, metrics or [*suitable(context), "frechet"])
     figures = evaluation_record.figures_of(found, dataset, context.seed, default_registry())
     evaluation_record.keep(folder, figures)

@@ -230,10 +230,10 @@ def test_auto_precision_is_decided_once_and_kept(
         return json.loads((tmp_path / "run" / "train_config.json").read_text())["precision"]
 
     common = ["train", *TINY, "--device", "cpu", "--out", tmp_path / "run"]
-    monkeypatch.setattr("ali_plugin.training.run.computes_bf16", lambda device: native)
+    monkeypatch.setattr("ali_plugin.training.decide.computes_bf16", lambda device: native)
     assert ali(*common, "--precision", "auto", "--steps", 2).code == 0
     assert taken() == ("bf16" if native else "float32")
-    monkeypatch.setattr("ali_plugin.training.run.computes_bf16", lambda device: not native)
+    monkeypatch.setattr("ali_plugin.training.decide.computes_bf16", lambda device: not native)
     assert ali(*common, "--resume", "--steps", 4).code == 0
     assert taken() == ("bf16" if native else "float32")
 

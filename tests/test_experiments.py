@@ -82,7 +82,7 @@ def test_the_pages_show_every_experiment() -> None:
 )
 def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(re.sub(r" --minutes \d+", "", command))[1:]
+    words = shlex.split(re.sub(r" --(?:minutes|seconds) \d+", "", command))[1:]
     name = words[1]
     done = ali(*words, *SHORT, *(ONE_SEED if name == "games" else ()), "--json")
     assert done.code == 0, done.err

@@ -13,6 +13,7 @@ import torch
 from ali_plugin.config import settings, shapes
 from ali_plugin.datasets.survey import Survey
 from ali_plugin.errors import DataError, OptionError
+from ali_plugin.pictures import background
 from ali_plugin.support.devices import computes_bf16, resolve_device
 from ali_plugin.training import distributed
 from ali_plugin.training.assemble import Assembled, assemble
@@ -91,6 +92,8 @@ def decide(options: Mapping[str, Any], out: Path, registry: Registry) -> Decided
         ALIError: see ``configure``.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    if "background" in given:
+        background.named(given["background"])  # before a folder is looked at
     record = registry.get(Architecture, given.setdefault("architecture", architecture(given, registry)))
     dataset = registry.get(Dataset, given.get("dataset", record.training.dataset))
     notes: tuple[str, ...] = ()
