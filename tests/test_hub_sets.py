@@ -173,7 +173,7 @@ def test_what_is_wrong_with_a_set_is_one_line_and_nothing_is_written(
     whole = shards(SET)
     first = "data/train-00000-of-00002.parquet"
     content = whole[first].content
-    texts = {"text": ["a"] * 9, "label": [0] * 9}
+    texts: dict[str, list[Any]] = {"text": ["a"] * 9, "label": [0] * 9}
     sets = {
         "cut": (whole | {first: RawFile(content[: len(content) // 2], lfs=True)}, "0-of-00002.parquet' is cut off"),
         "zero": (whole | {first: RawFile(b"", lfs=True)}, "0-of-00002.parquet' is empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -9,15 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.cache import cache_root
+from ali_plugin.datasets.cache import PAGE, PAGES, cache_root, verifying
+from ali_plugin.datasets.split import SPLITS
 from ali_plugin.errors import ALIError
-from ali_plugin.support import atomic
+from ali_plugin.support import atomic, dry_run
+from ali_plugin.support.shared import sharing
 from conftest import Ali
 
 LOAD = """
@@ -212,3 +216,111 @@ def test_dry_run_writes_nothing(tmp_path: Path, cache: Path, ali: Ali, monkeypat
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", lambda *_, **__: 1 / 0)
     assert ali("train", "--dataset", "fashion-mnist", "--dry-run").code == 1
     assert {path.name for path in tmp_path.iterdir()} == {"p"}
+
+
+def loaded(folder: Path) -> int:
+    return int(load_split("image-folder", "train", data_dir=folder, data_shape=(1, 64, 64)).data.sum())
+
+
+def change_a_byte(cache: Path, at: int, keep_time: bool) -> None:
+    (file,) = cache.glob("*/pictures.bin")
+    before = file.stat()
+    content = bytearray(file.read_bytes())
+    content[at] ^= 255
+    with file.open("r+b") as out:
+        out.write(content)
+    if keep_time:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def unsampled(size: int) -> int:
+    """A place that the light check does not look at."""
+    looked_at = {start + i for start in np.linspace(0, size - PAGE, PAGES).astype(np.int64) for i in range(PAGE)}
+    return next(place for place in range(size // 2, size) if place not in looked_at)
+
+
+def test_a_start_looks_at_a_part_of_the_cache_and_verifies_it_where_asked(tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 200)
+    whole, size = loaded(folder), 200 * 64 * 64
+    change_a_byte(cache, unsampled(size), keep_time=True)
+    assert loaded(folder) != whole  # as before it was not read
+    with verifying():
+        assert loaded(folder) == whole  # decoded anew
+    assert loaded(folder) == whole
+
+
+@pytest.mark.parametrize(("at", "keep_time"), [(0, True), (-1, True), (200 * 32 * 64, False)])
+def test_a_start_finds_changed_pages_and_times(at: int, keep_time: bool, tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 200)
+    whole = loaded(folder)
+    change_a_byte(cache, at, keep_time)
+    assert loaded(folder) == whole
+
+
+def test_a_copied_cache_is_read_whole_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pictures(tmp_path / "p", 40)
+    whole = loaded(folder)
+    (file,) = cache.glob("*/pictures.bin")
+    written = file.stat().st_mtime_ns
+    os.utime(file, ns=(0, 0))
+    with dry_run.writing_nothing():
+        assert loaded(folder) == whole
+    assert file.stat().st_mtime_ns == 0
+    monkeypatch.setattr("ali_plugin.datasets.cache.read_images", lambda *_: 1 / 0)  # nothing is decoded
+    assert loaded(folder) == whole
+    assert file.stat().st_mtime_ns == written
+    monkeypatch.setattr("ali_plugin.datasets.cache.hashlib.file_digest", lambda *_: 1 / 0)  # nor all of it read
+    assert loaded(folder) == whole
+
+
+@pytest.mark.parametrize(
+    "change", [{"sha256": 3}, {"sha256": "x"}, {"changed": "x"}, {"changed": 10**30}, {"sampled": 0}]
+)
+def test_a_damaged_manifest_costs_a_reading_or_a_decoding(change: dict[str, Any], tmp_path: Path, cache: Path) -> None:
+    folder = pictures(tmp_path / "p", 40)
+    whole = loaded(folder)
+    (file,) = cache.glob("*/manifest.json")
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), **change}))
+    assert loaded(folder) == whole
+
+
+def test_verify_option(tmp_path: Path, cache: Path, ali: Ali) -> None:
+    folder = pictures(tmp_path / "p", 500)
+    options = (
+        "--dataset",
+        "image-folder",
+        "--data-dir",
+        folder,
+        "--batch-size",
+        4,
+        "--steps",
+        1,
+        "-q",
+        "--device",
+        "cpu",
+    )
+    assert ali("train", *options, "--out", tmp_path / "first").code == 0
+    (file,) = cache.glob("*/pictures.bin")
+    whole = file.read_bytes()
+    change_a_byte(cache, unsampled(len(whole)), keep_time=True)
+    assert ali("train", *options, "--out", tmp_path / "second").code == 0
+    assert file.read_bytes() != whole
+    assert ali("train", *options, "--out", tmp_path / "third", "--verify").code == 0
+    assert file.read_bytes() == whole
+
+
+def test_two_splits_of_a_run_list_a_folder_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, scan = pictures(tmp_path / "p", 30), os.scandir
+    listed: list[object] = []
+
+    def counting(path: Path) -> object:
+        listed.append(path)
+        return scan(path)
+
+    monkeypatch.setattr("ali_plugin.datasets.listing.os.scandir", counting)
+    with sharing():
+        parts = [load_split("image-folder", part, data_dir=folder, data_shape=(1, 8, 8)) for part in SPLITS]
+    assert listed.count(folder) == 1
+    assert len({name for part in parts for name in part.names}) == 30
+    Image.new("L", (9, 9)).save(folder / "new.png")
+    assert len(load_split("image-folder", "train", data_dir=folder, data_shape=(1, 8, 8)).files) == 31

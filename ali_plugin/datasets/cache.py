@@ -3,6 +3,10 @@
 A cache is a folder with ``pictures.bin`` (uint8, N x C x H x W) and ``manifest.json``. It is complete when it
 has its name: it is written under another one, synced and renamed. Its name holds a digest of the sources' names,
 sizes and times, so that another cache is built when they change. One process builds while others wait for it.
+
+To read gigabytes at each start takes longer than the start. A file that has the size and the time of change with which
+it was written, and whose pages agree where they are looked at, is taken for whole; of any other all is read, as it is
+of each one where somebody asks for it (``verifying``).
 """
 
 from __future__ import annotations
@@ -10,13 +14,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
+from io import BufferedReader
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +39,11 @@ from ali_plugin.support.progress import track
 from ali_registry.text import printable
 
 PICTURES, MANIFEST = "pictures.bin", "manifest.json"
+DIGEST = re.compile("[0-9a-f]{64}")
+PAGE, PAGES = 4096, 64  # bytes of a page, and how many are looked at
 ADVICE = "set ALI_CACHE to a folder with room that can be written"
+
+_verifying: ContextVar[bool] = ContextVar("verifying", default=False)
 
 
 @dataclass(frozen=True)
@@ -76,10 +88,20 @@ def cache_root() -> Path:
         raise DataError("the user has no home folder; set ALI_CACHE to a folder for decoded pictures") from error
 
 
+@contextmanager
+def verifying(wanted: bool = True) -> Iterator[None]:
+    """Compare all of each cache that is opened inside with its digest."""
+    token = _verifying.set(wanted)
+    try:
+        yield
+    finally:
+        _verifying.reset(token)
+
+
 def decoded(
-    files: Sequence[Path], root: Path, shape: tuple[int, ...], label: str, background: str = under.WHITE
+    root: Path, names: Sequence[str], shape: tuple[int, ...], label: str, background: str = under.WHITE
 ) -> Decoded:
-    """The pictures of ``files`` below ``root``, fitted to ``shape`` (C, H, W), from the cache or into it.
+    """The pictures of the files ``names`` below ``root``, fitted to ``shape`` (C, H, W), from the cache or into it.
 
     A cache that is damaged is built anew.
 
@@ -92,20 +114,20 @@ def decoded(
         OptionError: the background is no colour.
     """
     made = (shape, RULES, under.rgb(background))
-    place = f"{label}-{_digest([os.fsencode(root.resolve()), str(made).encode()])[:12]}"
-    folder = cache_root() / f"{place}-{_digest(_fingerprint(path, root) for path in files)[:16]}"
-    if found := _opened(folder, len(files), shape):
+    place = f"{label}-{_digest([str(root.resolve()), str(made)])[:12]}"
+    folder = cache_root() / f"{place}-{_digest(_fingerprints(root, names))[:16]}"
+    if found := _opened(folder, len(names), shape):
         return found
     if dry_run.active.get():
-        nothing = np.broadcast_to(np.zeros((), np.uint8), (len(files), *shape))
-        return Decoded(nothing, np.arange(len(files)), [], [], UNREAD)
+        nothing = np.broadcast_to(np.zeros((), np.uint8), (len(names), *shape))
+        return Decoded(nothing, np.arange(len(names)), [], [], UNREAD)
     try:
         with locks.holding(folder.parent / f".{place}.lock", f"the cache {str(folder)!r}", wait=-1):
-            found = _opened(folder, len(files), shape)  # another process may have built it meanwhile
+            found = _opened(folder, len(names), shape)  # another process may have built it meanwhile
             if found is None:
                 _remove_others(folder, place)
-                _build(folder, files, root, shape, background)
-                found = _opened(folder, len(files), shape)
+                _build(folder, root, names, shape, background)
+                found = _opened(folder, len(names), shape)
     except FolderError as error:
         raise DataError(f"{error}; {ADVICE}") from error
     if found is None:
@@ -113,16 +135,19 @@ def decoded(
     return found
 
 
-def _digest(parts: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()
 
 
-def _fingerprint(path: Path, root: Path) -> bytes:
-    try:
-        status = path.stat()
-    except OSError:  # gone since it was listed: it is among the unreadable ones
-        return os.fsencode(path.relative_to(root))
-    return os.fsencode(path.relative_to(root)) + f" {status.st_size} {status.st_mtime_ns}".encode()
+def _fingerprints(root: Path, names: Sequence[str]) -> Iterator[str]:
+    within = os.path.join(root, "")
+    for name in names:
+        try:
+            status = os.stat(within + name)
+        except OSError:  # gone since it was listed: it is among the unreadable ones
+            yield name
+        else:
+            yield f"{name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _remove_others(folder: Path, place: str) -> None:
@@ -136,26 +161,34 @@ def _remove_others(folder: Path, place: str) -> None:
     atomic.sweep(folder.parent)
 
 
-def _build(folder: Path, files: Sequence[Path], root: Path, shape: tuple[int, ...], background: str) -> None:
+def _build(folder: Path, root: Path, names: Sequence[str], shape: tuple[int, ...], background: str) -> None:
+    files = [root / name for name in names]
     with atomic.making(folder) as temporary:
         digest, unreadable, incomplete = hashlib.sha256(), {}, []
         with (temporary / PICTURES).open("wb") as out:
             pictures = track(read_images(files, shape, background), "decoding pictures", len(files))
             for i, picture in enumerate(pictures):
-                name = files[i].relative_to(root)
                 if isinstance(picture, DataError):
-                    unreadable[i] = printable(f"{name}: {picture}", 400)
+                    unreadable[i] = printable(f"{names[i]}: {picture}", 400)
                     continue
                 if picture.missing:
-                    incomplete.append(printable(f"{name}: {picture.missing}", 400))
+                    incomplete.append(printable(f"{names[i]}: {picture.missing}", 400))
                 content = picture.pixels.tobytes()
                 out.write(content)
                 digest.update(content)
         if len(unreadable) == len(files):
             raise DataError(f"none of the {len(files)} pictures in {root} can be read, such as {unreadable[0]}")
         atomic.sync(temporary / PICTURES)
-        manifest = {"shape": shape, "files": len(files), "unreadable": unreadable, "incomplete": incomplete,
-                    "sha256": digest.hexdigest()}  # fmt: skip
+        with (temporary / PICTURES).open("rb") as written:
+            manifest = {
+                "shape": shape,
+                "files": len(files),
+                "unreadable": unreadable,
+                "incomplete": incomplete,
+                "sha256": digest.hexdigest(),
+                "changed": os.fstat(written.fileno()).st_mtime_ns,
+                "sampled": _sampled(written),
+            }
         atomic.write(temporary / MANIFEST, json.dumps(manifest))
 
 
@@ -170,10 +203,30 @@ def _opened(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded | None:
             size = os.fstat(content.fileno()).st_size
             if manifest["files"] != files or size != len(kept) * prod(shape):
                 return None
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-            if found != manifest["sha256"]:
+            if not DIGEST.fullmatch(manifest["sha256"]) or not _is_whole(content, manifest):
                 return None
             data = np.memmap(content, np.uint8, mode="r", shape=(len(kept), *shape))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return Decoded(data, kept, list(unreadable.values()), incomplete, found)
+    return Decoded(data, kept, list(unreadable.values()), incomplete, manifest["sha256"])
+
+
+def _is_whole(content: BufferedReader, manifest: Mapping[str, Any]) -> bool:
+    """Whether the file is what was written. One that was found whole though its time is another, such as a copy, gets
+    the time back, so that the next start need not read it."""
+    changed = os.fstat(content.fileno()).st_mtime_ns
+    if changed == manifest["changed"] and not _verifying.get():
+        return bool(_sampled(content) == manifest["sampled"])
+    if hashlib.file_digest(content, "sha256").hexdigest() != manifest["sha256"]:
+        return False
+    if changed != manifest["changed"] and not dry_run.active.get():
+        with suppress(OSError, OverflowError):  # it belongs to somebody else, or the manifest has no such time
+            os.utime(content.fileno(), ns=(changed, manifest["changed"]))
+    return True
+
+
+def _sampled(content: BufferedReader) -> str:
+    """The digest of pages that are spread evenly over a file, the first and the last among them."""
+    last = max(0, os.fstat(content.fileno()).st_size - PAGE)
+    starts = np.linspace(0, last, PAGES).astype(np.int64).tolist()
+    return hashlib.sha256(b"".join(os.pread(content.fileno(), PAGE, start) for start in starts)).hexdigest()

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ali_plugin.datasets.cache import decoded
+from ali_plugin.datasets.cache import Decoded, decoded
 from ali_plugin.datasets.listing import drawn, list_images, printable_names
 from ali_plugin.datasets.split import SPLITS, DataSplit, Split
-from ali_plugin.datasets.split_folders import places
+from ali_plugin.datasets.split_folders import Places, places
 from ali_plugin.errors import DataError
 from ali_plugin.pictures.background import WHITE
 from ali_plugin.pictures.decode import check_shape
 from ali_plugin.support import dry_run
+from ali_plugin.support.shared import shared
 
 ORDER: tuple[Split, ...] = ("test", "validation", "train")  # of pictures in the cache
 HELD_OUT_SHARE = 0.1  # half of it for validation, half for test
@@ -43,19 +45,10 @@ def image_folder(
     check_shape(data_shape)
     if data_dir is None:
         raise DataError("image-folder needs --data-dir, a folder of pictures")
-    found = places(list_images(data_dir))
-    listing = found.listing
-    place = np.array([ORDER.index(name) for name in found.splits], np.int64)
-    order = drawn(listing, place * (len(found.classes) + 1) + found.labels)
-    order = order[np.argsort(place[order], kind="stable")]
-    pictures = decoded([listing.files[i] for i in order], data_dir, data_shape, "image-folder", background)
-    order = order[pictures.kept]  # file numbers of the pictures
-    counts = {name: int((place[order] == i).sum()) for i, name in enumerate(ORDER)}
-    if not counts["train"]:
-        raise DataError(f"no picture of the folder train in {str(data_dir)!r} can be read: {pictures.unreadable[0]}")
+    found, pictures, order, counts = _read(data_dir, data_shape, background)
     part, note = _part(counts, split, found.by_folder)
-    labels, names = found.labels[order[part]], listing.names()
-    notes = (*listing.notes(), *pictures.notes, *note)
+    labels, names = found.labels[order[part]], found.listing.found
+    notes = (*found.listing.notes(), *pictures.notes, *note)
     if dry_run.active.get():
         notes += ("a dry run decodes nothing, so files that cannot be read still count",)
     return DataSplit(
@@ -63,10 +56,30 @@ def image_folder(
         labels if found.classes and labels.min(initial=0) >= 0 else None,
         printable_names(found.classes),
         notes,
-        tuple(names[i] for i in order[part]),
-        files=tuple(names),
+        tuple(names[i] for i in order[part].tolist()),
+        files=names,
         digest=pictures.digest,
     )
+
+
+@shared
+def _read(
+    folder: Path, data_shape: tuple[int, ...], background: str
+) -> tuple[Places, Decoded, NDArray[np.int64], dict[Split, int]]:
+    """What all splits of a folder have in common: where its files belong, its pictures, the numbers of the files that
+    these are of, as they lie there, and how many each split has by its own folder."""
+    found = places(list_images(folder))
+    number = {name: i for i, name in enumerate(ORDER)}
+    place = np.array([number[name] for name in found.splits], np.int64)
+    names = found.listing.found
+    order = drawn(names, place * (len(found.classes) + 1) + found.labels)
+    order = order[np.argsort(place[order], kind="stable")]
+    pictures = decoded(folder, [names[i] for i in order.tolist()], data_shape, "image-folder", background)
+    order = order[pictures.kept]
+    counts = {name: int((place[order] == i).sum()) for i, name in enumerate(ORDER)}
+    if not counts["train"]:
+        raise DataError(f"no picture of the folder train in {str(folder)!r} can be read: {pictures.unreadable[0]}")
+    return found, pictures, order, counts
 
 
 def _part(counts: dict[Split, int], split: Split, by_folder: bool) -> tuple[slice, tuple[str, ...]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ali_plugin.errors import DataError
 from ali_plugin.pictures.decode import KINDS, is_picture, suffixes
+from ali_plugin.support.shared import shared
 from ali_registry.text import printable
 
 SYSTEM = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
@@ -24,7 +25,7 @@ OUTPUTS = ({"train_config.json"}, {"experiment.json"}, {"model_index.json"}, {"c
 SHOWN = 5  # names in a note
 SEED = b"held out"
 
-Why = Callable[[str, Path], None]
+Why = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,29 @@ class Listing:
 
     Attributes:
         root: the folder.
-        files: its pictures, sorted.
+        found: its pictures, relative to ``root``, with slashes, sorted by folder and name.
         passed_over: reason -> names, relative to ``root``.
     """
 
     root: Path
-    files: tuple[Path, ...]
+    found: tuple[str, ...]
     passed_over: dict[str, list[str]]
 
     def notes(self) -> tuple[str, ...]:
         """A sentence for each reason."""
         return tuple(f"passed over, {why}: {_count(names)}" for why, names in sorted(self.passed_over.items()))
 
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return tuple(self.root / name for name in self.found)
+
     def names(self) -> list[str]:
         """Of the pictures, relative to ``root``, with slashes."""
-        return [path.relative_to(self.root).as_posix() for path in self.files]
+        return list(self.found)
 
 
+@shared
 def list_images(folder: Path) -> Listing:
     """The picture files below a folder, by their endings, or by their content where the name has none.
 
@@ -61,12 +68,12 @@ def list_images(folder: Path) -> Listing:
     """
     passed: dict[str, list[str]] = {}
 
-    def pass_over(why: str, path: Path) -> None:
-        passed.setdefault(why, []).append(str(path.relative_to(folder)))
+    def pass_over(why: str, name: str) -> None:
+        passed.setdefault(why, []).append(name)
 
     if not folder.is_dir():
         raise DataError(f"the data folder {str(folder)!r} does not exist; name one with --data-dir")
-    found = tuple(sorted(_walk(folder, pass_over)))
+    found = tuple(sorted(_walk(folder, pass_over), key=lambda name: name.replace("/", "\0")))
     listing = Listing(folder, found, {why: sorted(names) for why, names in passed.items()})
     if not found:
         reasons = "".join(f"; {note}" for note in listing.notes())
@@ -79,16 +86,15 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in SYSTEM
 
 
-def class_names(files: Sequence[Path], folder: Path) -> tuple[str, ...]:
-    """The subfolders that hold the files; none if any file lies outside of them."""
-    parts = [path.relative_to(folder).parts for path in files]
-    return () if any(len(part) == 1 for part in parts) else tuple(sorted({part[0] for part in parts}))
+def class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The subfolders that hold the files of these names; none if any file lies outside of them."""
+    return () if any("/" not in name for name in names) else tuple(sorted({name.split("/", 1)[0] for name in names}))
 
 
-def class_numbers(files: Sequence[Path], folder: Path, classes: Sequence[str]) -> NDArray[np.int64]:
+def class_numbers(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
     """The number of each file's class, (N,)."""
     number = {name: i for i, name in enumerate(classes)}
-    return np.array([number[path.relative_to(folder).parts[0]] for path in files], np.int64)
+    return np.array([number[name.split("/", 1)[0]] for name in names], np.int64)
 
 
 def printable_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -124,40 +130,48 @@ def _named(names: Sequence[str]) -> str:
     return "; ".join(printable(name, 200) for name in names[:SHOWN]) + ("; ..." if len(names) > SHOWN else "")
 
 
-def _walk(root: Path, pass_over: Why) -> Iterator[Path]:
-    """Pictures below ``root``. Linked folders come after all others, so that these keep their own names."""
+def _walk(root: Path, pass_over: Why) -> Iterator[str]:
+    """Names of pictures below ``root``. Linked folders come after all others, so that these keep their own names."""
     endings = suffixes()
     seen: set[tuple[int, int]] = set()
     ancestors = {_identity(parent) for parent in root.resolve().parents}
-    folders, linked = [root], list[Path]()
+    folders, linked = [""], list[str]()
     while folders or linked:
-        folder = folders.pop() if folders else linked.pop(0)
+        within = folders.pop() if folders else linked.pop(0)
+        folder = root / within
         try:
             identity = _identity(folder)
             if identity in seen or identity in ancestors:
-                pass_over("linked folders that lead back or were read already", folder)
+                pass_over("linked folders that lead back or were read already", within or ".")
                 continue
             seen.add(identity)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
-            pass_over("folders that cannot be read", folder)
+            pass_over("folders that cannot be read", within or ".")
             continue
         names = {entry.name for entry in entries}
-        if folder != root and any(names >= marks for marks in OUTPUTS):
-            pass_over("folders of runs and models", folder)
+        if within and any(names >= marks for marks in OUTPUTS):
+            pass_over("folders of runs and models", within)
             continue
         for entry in entries:
-            path = folder / entry.name
+            name = f"{within}/{entry.name}" if within else entry.name
+            ending = _ending(entry.name)
             if is_hidden(entry.name):
-                pass_over("hidden", path)
+                pass_over("hidden", name)
             elif _is(entry.is_dir):
-                (linked if _is(entry.is_symlink) else folders).append(path)
+                (linked if _is(entry.is_symlink) else folders).append(name)
             elif not _is(entry.is_file):
-                pass_over("links that lead nowhere and other special files", path)
-            elif path.suffix.lower() in endings or (not path.suffix and is_picture(path)):
-                yield path
+                pass_over("links that lead nowhere and other special files", name)
+            elif ending in endings or (not ending and is_picture(folder / entry.name)):
+                yield name
             else:
-                pass_over("no pictures by their names", path)
+                pass_over("no pictures by their names", name)
+
+
+def _ending(name: str) -> str:
+    """Of a file's name, with its dot, in lower case; "" where it has none."""
+    _, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if dot and ending else ""
 
 
 def _is(check: Callable[[], bool]) -> bool:
@@ -172,14 +186,14 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def drawn(listing: Listing, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def drawn(names: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """The files' numbers in an order that is drawn by their names, so that new files do not change that of others;
     of each class there are as many in any part of it as in the whole."""
-    draws = [blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in listing.names()]
-    sizes, ranks = Counter(labels.tolist()), Counter[int]()
-    places: dict[int, tuple[float, bytes]] = {}
-    for i in sorted(range(len(draws)), key=lambda i: draws[i]):
-        label = int(labels[i])
-        places[i] = ((ranks[label] + 0.5) / sizes[label], draws[i])
-        ranks[label] += 1
-    return np.array(sorted(places, key=lambda i: places[i]), np.int64)
+    draws = np.frombuffer(
+        b"".join(blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in names), ">u8"
+    )
+    by_class = np.lexsort((draws, labels))  # rows of a class side by side, in the order of their draws
+    _, first, sizes = np.unique(labels[by_class], return_index=True, return_counts=True)
+    share = np.empty(len(draws))
+    share[by_class] = (np.arange(len(draws)) - np.repeat(first, sizes) + 0.5) / np.repeat(sizes, sizes)
+    return np.lexsort((draws, share)).astype(np.int64)

@@ -45,7 +45,7 @@ def places(listing: Listing) -> Places:
     nothing else; what lies outside of them is passed over. Only where all pictures of ``train`` (or of all) lie in
     class folders are there classes.
     """
-    parts = [path.relative_to(listing.root).parts for path in listing.files]
+    parts = [tuple(name.split("/")) for name in listing.found]
     depth = 0
     while len(tops := {part[depth] for part in parts}) == 1 and all(len(part) > depth + 2 for part in parts):
         if tops.pop().casefold() in SPLIT_OF:
@@ -56,12 +56,12 @@ def places(listing: Listing) -> Places:
         classes, labels = _classes(parts, parts)
         return Places(listing, (TRAIN,) * len(parts), False, classes, labels)
     inside = [i for i, split in enumerate(named) if split is not None]
-    outside = sorted(name for name, split in zip(listing.names(), named, strict=True) if split is None)
+    outside = sorted(name for name, split in zip(listing.found, named, strict=True) if split is None)
     passed_over = {**listing.passed_over, **({OUTSIDE: outside} if outside else {})}
     splits = tuple(split for split in named if split is not None)
     below = [parts[i][depth + 1 :] for i in inside]
     classes, labels = _classes(below, [part for part, split in zip(below, splits, strict=True) if split == "train"])
-    kept = replace(listing, files=tuple(listing.files[i] for i in inside), passed_over=passed_over)
+    kept = replace(listing, found=tuple(listing.found[i] for i in inside), passed_over=passed_over)
     return Places(kept, splits, True, classes, labels)
 
 

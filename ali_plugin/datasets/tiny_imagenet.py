@@ -42,16 +42,16 @@ def tiny_imagenet(split: Split, data_dir: Path | None = None, data_shape: tuple[
         raise DataError(f"{str(root / 'train')!r} cannot be read: {error.strerror}") from error
     classes = tuple(sorted(name for name in found if not is_hidden(name)))
     listing = list_images(folder)
-    labels = _labels(listing.files, folder, classes)
-    rows = np.arange(len(listing.files)) if split == "test" else _part(drawn(listing, labels), split)
-    files, labels = [listing.files[i] for i in rows], labels[rows]
-    pictures = decoded(files, folder, data_shape, f"tiny-imagenet-{split}")
+    labels = _labels(listing.found, folder, classes)
+    rows = np.arange(len(labels)) if split == "test" else _part(drawn(listing.found, labels), split)
+    names, labels = [listing.found[i] for i in rows.tolist()], labels[rows]
+    pictures = decoded(folder, names, data_shape, f"tiny-imagenet-{split}")
     return DataSplit(
         pictures.data,
         labels[pictures.kept],
         classes,
         (*listing.notes(), *pictures.notes),
-        files=tuple(path.relative_to(root).as_posix() for path in files),
+        files=tuple(f"{part}/{name}" for name in names),
         digest=pictures.digest,
     )
 
@@ -62,17 +62,17 @@ def _part(order: NDArray[np.int64], split: Split) -> NDArray[np.int64]:
     return np.sort(order[:held_out] if split == "validation" else order[held_out:])
 
 
-def _labels(files: Sequence[Path], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
+def _labels(names: Sequence[str], folder: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
     try:
         if not (folder / ANNOTATIONS).is_file():
-            if not class_names(files, folder):
+            if not class_names(names):
                 raise DataError(f"{str(folder)!r} has pictures outside of class folders and no {ANNOTATIONS}")
-            return class_numbers(files, folder, classes)
+            return class_numbers(names, classes)
         if (folder / ANNOTATIONS).stat().st_size > MAX_ANNOTATIONS:
             raise DataError(f"{str(folder / ANNOTATIONS)!r} is larger than {MAX_ANNOTATIONS:,} bytes, no such file is")
         rows = [line.split("\t") for line in (folder / ANNOTATIONS).read_text().splitlines()]
         number = {row[0]: classes.index(row[1]) for row in rows}
-        return np.array([number[path.name] for path in files], np.int64)
+        return np.array([number[name.rpartition("/")[2]] for name in names], np.int64)
     except OSError as error:
         raise DataError(f"{str(folder / ANNOTATIONS)!r} cannot be read: {error.strerror}") from error
     except (KeyError, ValueError, IndexError) as error:

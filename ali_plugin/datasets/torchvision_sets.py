@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ HELD_OUT = 5000  # of the training images, for validation: CIFAR-10 45,000/5,000
 FASHION_CLASSES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+CELEBA_PICTURES = "img_align_celeba"
 MAX_IDX_BYTES = 16 + 60_000 * 28 * 28
 IDX_FILES = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte"
 
@@ -100,10 +102,10 @@ def celeba(split: Split, data_dir: Path | None = None, data_shape: tuple[int, ..
     advice = f"img_align_celeba/*.jpg and the list_*.txt and identity_CelebA.txt files into {folder}"
     part = {"train": "train", "validation": "valid", "test": "test"}[split]
     whole = found("celeba", CelebA, root, advice, split=part)
-    files = [folder / "img_align_celeba" / name for name in whole.filename]
-    if missing := [path for path in files if not path.is_file()]:
-        raise DataError(f"celeba lacks {len(missing)} of its pictures, such as {missing[0]}")
-    pictures = decoded(files, folder, data_shape, f"celeba-{part}")
+    there = set(os.listdir(place)) if (place := folder / CELEBA_PICTURES).is_dir() else set[str]()
+    if missing := [name for name in whole.filename if name not in there]:
+        raise DataError(f"celeba lacks {len(missing)} of its pictures, such as {place / missing[0]}")
+    pictures = decoded(folder, [f"{CELEBA_PICTURES}/{name}" for name in whole.filename], data_shape, f"celeba-{part}")
     labels = whole.attr.numpy().astype(np.int64)[pictures.kept]
     names = tuple(name for name in whole.attr_names if name)
     notes = pictures.notes

@@ -19,8 +19,8 @@ _kept: ContextVar[dict[Any, Any] | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Have ``shared`` functions that are called inside do the same work once."""
-    token = _kept.set({})
+    """Have ``shared`` functions that are called inside do the same work once; a scope inside another is part of it."""
+    token = _kept.set({} if (outer := _kept.get()) is None else outer)
     try:
         yield
     finally:

@@ -26,6 +26,7 @@ from ali_plugin.objectives.game import Game
 from ali_plugin.objectives.penalty import require_second_derivatives
 from ali_plugin.support.devices import float32_by_default, resolve_device
 from ali_plugin.support.memory import needed
+from ali_plugin.support.shared import sharing
 from ali_plugin.support.weightless import weightless
 from ali_plugin.training import distributed, fingerprint
 from ali_plugin.training.batches import Batches, share
@@ -38,7 +39,6 @@ from ali_registry import Architecture, Entry, InvalidRecord, Objective, Registry
 
 NOT_BUILT = {bool: False, int: 1}  # what an option is of a discriminator that knows nothing of it
 MEAN_OVER = 500  # samples, for the log-odds of the decoder's last bias (paper.md section 3)
-TRIES = 3  # to read a folder that changes meanwhile
 SEED_STRIDE = 1_000_003  # between the seeds of the processes of a run
 
 
@@ -179,21 +179,11 @@ def fitting(config: TrainConfig, samples: int, processes: int) -> tuple[TrainCon
 
 
 def load_both(config: TrainConfig, registry: Registry) -> tuple[DataSplit | StreamSplit, DataSplit]:
-    """The training split of a run's dataset, and the validation split at hand.
-
-    Raises:
-        DataError: a folder has changed between the two, again and again, so that they share pictures.
-    """
-    for _ in range(TRIES):
+    """The training split of a run's dataset, and the validation split at hand; of a folder that changes meanwhile, as
+    it was once."""
+    with sharing():
         train = load(config.dataset, "train", **_place(config, registry))
-        held_out = load_data(as_it_streams(config, train), "validation", registry)
-        if isinstance(train, StreamSplit):  # its shards say by themselves that they have changed
-            return train, held_out
-        if train.files == held_out.files or not set(train.names) & set(held_out.names):
-            return train, held_out
-    raise DataError(
-        f"the files of dataset {config.dataset!r} change while they are read; start again when they are all there"
-    )
+        return train, load_data(as_it_streams(config, train), "validation", registry)
 
 
 def as_it_streams(config: TrainConfig, train: DataSplit | StreamSplit) -> TrainConfig:

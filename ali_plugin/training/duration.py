@@ -74,7 +74,7 @@ def _at_hand(run: Assembled) -> DataSplit:
         return split
     rows = min(len(split), max(ROWS, run.config.batch_size))
     some: NDArray[np.uint8] | NDArray[np.float32] = split.data[:rows].copy()
-    if split.names and run.config.data_dir is not None and (found := list(_read(run, Path(run.config.data_dir)))):
+    if split.names and (found := list(_read(split, run))):
         some = np.stack(found)[np.arange(rows) % len(found)]
     return DataSplit(some, None if split.labels is None else split.labels[:rows], split.classes)
 
@@ -86,10 +86,13 @@ def _noise(split: StreamSplit, rows: int) -> DataSplit:
     return DataSplit(data, labels, split.classes)
 
 
-def _read(run: Assembled, folder: Path) -> Iterator[NDArray[np.uint8]]:
-    for name in run.train.names[: run.config.batch_size]:
+def _read(split: DataSplit, run: Assembled) -> Iterator[NDArray[np.uint8]]:
+    """Those of the first files that can be read, a batch of them."""
+    if run.config.data_dir is None:
+        return
+    for name in split.names[: run.config.batch_size]:
         try:
-            yield read_image(folder / name, run.train.shape)
+            yield read_image(Path(run.config.data_dir) / name, split.shape)
         except DataError:
             continue  # the run itself will count it
 

@@ -55,7 +55,7 @@ class Fingerprint:
     @classmethod
     def of(cls, splits: Mapping[str, DataSplit | StreamSplit]) -> Fingerprint:
         """Of data that are loaded. Takes a fraction of a second, however many they are."""
-        names = sorted({_text(name) for split in splits.values() for name in split.files})
+        names = sorted({_text(name) for name in set[str]().union(*(split.files for split in splits.values()))})
         whole = "\n".join(names)
         kept = tuple(names) if len(whole) <= KEEP_NAMES else None
         return cls({name: _print(split) for name, split in splits.items()}, len(names), _digest(whole.encode()), kept)
@@ -149,7 +149,7 @@ def _digest(content: bytes) -> str:
 
 def _text(name: str) -> str:
     """A file name that any JSON reader takes: bytes that are no UTF-8 become escapes."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return name if name.isascii() else name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _named(what: str, names: list[str]) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import FolderError
+from ali_plugin.support.shared import sharing
 from ali_plugin.training import checkpoint, distributed, duration, run_folder
 from ali_plugin.training.assemble import Assembled
 from ali_plugin.training.batches import share
@@ -48,10 +49,11 @@ def prepare(
         ALIError: see ``TrainConfig``, ``Trainer``.
     """
     registry = registry or default_registry()
-    decided = _decided(options, out, resume, registry)
-    given = [build_callback(one, registry) if isinstance(one, str) else one for one in callbacks]
-    resume = _goes_on(out, resume)
-    assembled = decided.assembled(registry, distributed.world_size())
+    with sharing():  # a folder's listing, by the look at its pictures and by both splits
+        decided = _decided(options, out, resume, registry)
+        given = [build_callback(one, registry) if isinstance(one, str) else one for one in callbacks]
+        resume = _goes_on(out, resume)
+        assembled = decided.assembled(registry, distributed.world_size())
     watching = watchers(assembled, given)
     return Trainer(assembled, out, watching, resume=resume, allow_changed_data=allow_changed_data)
 

@@ -30,8 +30,11 @@ def decoded(picked: Iterable[tuple[Shard, Ints]], shape: tuple[int, ...]) -> Ite
     while chunk := list(_some(samples)):
         pictures = read_images([raw.content for _, _, raw in chunk], shape)
         for (shard, number, raw), picture in zip(chunk, pictures, strict=True):
-            wrong = str(picture) if isinstance(picture, DataError) else picture.missing  # others take its place
-            yield DataError(f"{shard.name}, sample {number}: {wrong}") if wrong else picture.pixels, raw.label
+            if isinstance(picture, DataError) or picture.missing:  # another takes its place
+                wrong = picture if isinstance(picture, DataError) else picture.missing
+                yield DataError(f"{shard.name}, sample {number}: {wrong}"), raw.label
+            else:
+                yield picture.pixels, raw.label
 
 
 def _some(samples: Iterator[tuple[Shard, int, Raw]]) -> Iterator[tuple[Shard, int, Raw]]:

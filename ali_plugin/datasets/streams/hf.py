@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ali_plugin.datasets.cache import MANIFEST
 from ali_plugin.datasets.listing import unreadable_note
 from ali_plugin.datasets.split import SPLITS, UNREAD, DataSplit, Split
 from ali_plugin.datasets.streams import hub_cache
@@ -64,7 +65,7 @@ def _of_portions(
         note = f"{len(shards)} shards with {sum(map(len, portions))} pictures of {of.address.repo} are read as a stream"
         found = StreamSplit(tuple(portions), shape, classes, len(classes), (note,), digest)
         return found if of.address.streams else replace(found, dataset=f"hf:{words}:{STREAM}")
-    if dry_run.active.get() and not (folder / hub_cache.MANIFEST).is_file():
+    if dry_run.active.get() and not (folder / MANIFEST).is_file():
         return _undecoded(portions, shape, classes, files)
     kept = hub_cache.kept(portions, shape, folder)
     known = labelled and int(kept.labels.min()) >= 0  # a test split may come without them

@@ -112,6 +112,6 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> Kept | None:
 
 
 def _digest_of(data: NDArray[np.uint8], labels: Path) -> str:
-    digest = hashlib.sha256(data)
+    digest = hashlib.sha256(data.data)
     digest.update(labels.read_bytes())
     return digest.hexdigest()

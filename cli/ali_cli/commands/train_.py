@@ -60,6 +60,7 @@ Examples:
 @click.option("--callback", "callbacks", multiple=True, help="Watched by this registered callback; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder exactly where it stopped.")
 @click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
+@click.option("--verify", is_flag=True, help="Compare all of the cached pictures with their digest first.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes, and check it.")
 @json_option
 def command(
@@ -67,6 +68,7 @@ def command(
     callbacks: tuple[str, ...],
     resume: bool,
     allow_changed_data: bool,
+    verify: bool,
     dry_run: bool,
     as_json: bool,
     devices: int,
@@ -79,6 +81,7 @@ def command(
     The run folder gets the model (config.json, model.safetensors), samples.png, reconstructions.png,
     metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
     """
+    from ali_plugin.datasets.cache import verifying
     from ali_plugin.support.dry_run import writing_nothing
     from ali_plugin.training import distributed
     from ali_plugin.training.choices import chosen
@@ -92,6 +95,7 @@ def command(
     options = chosen(options, config_file)
     out = out or Path("runs") / architecture(options, default_registry())
     callbacks = (*callbacks, *loggers)
+    click.get_current_context().with_resource(verifying(verify))
     if dry_run:
         with writing_nothing():
             made = plan(options, out, resume, callbacks, devices, allow_changed_data, measured=True)
