@@ -73,7 +73,7 @@ def _evaluate(folder: Path, run: Path, metrics: Sequence[str]) -> Mapping[str, M
     source = dataset_of(model, str(run))
     context = Context(model, source.name, source.data_dir, background=source.background, extractor=EXTRACTOR)
     found = evaluate(context, metrics or [*suitable(context), "frechet"])
-    figures = evaluation_record.figures_of(found, dataset, context.seed, default_registry())
+    figures = evaluation_record.figures_of(found, source.name, context.seed, default_registry())
     evaluation_record.keep(folder, figures)
     return found
 
