@@ -216,11 +216,14 @@ def test_it_is_served_until_it_is_ended(model: Path, number: signal.Signals) -> 
     command = [*program(), "demo", str(model), "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        address = json.loads(process.stdout.readline())
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address["url"])
-        assert address["link"] is None
-        process.send_signal(number)
-        _, text = process.communicate(timeout=60)
+        try:
+            address = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+            process.send_signal(number)
+            _, text = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address["url"])
+    assert address["link"] is None
     assert process.returncode == (0 if number == signal.SIGINT else 143)
     assert "Traceback" not in text
 
