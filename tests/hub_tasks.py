@@ -10,9 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+
 from ali_cli.main import main
 from ali_plugin import ALI, ALIError
+from ali_plugin.datasets import load as load_data
+from ali_plugin.datasets.split import Split
+from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.hub import guard
+from ali_plugin.training.stream_batches import StreamBatches
+from shards import numbers
 
 
 class Ended(NamedTuple):
@@ -92,3 +100,30 @@ def run_snippet(card: str) -> list[int]:
 
 if __name__ == "__main__":
     print(load(sys.argv[1]))
+
+
+class Seen(NamedTuple):
+    """What is known of a split; ``drawn``: of a stream, the samples of an epoch; ``error``: why there is none."""
+
+    kind: str = ""
+    classes: tuple[str, ...] = ()
+    numbers: list[int] = []  # noqa: RUF012 - a NamedTuple's
+    labels: list[int] = []  # noqa: RUF012
+    drawn: list[int] = []  # noqa: RUF012
+    error: str = ""
+
+
+def stream_of(name: str, split: Split = "train") -> Seen:
+    """A split of pictures that say which sample they are, see ``shards``."""
+    try:
+        found = load_data(name, split, data_dir=None, data_shape=(1, 28, 28))
+        at_hand = found.sample() if isinstance(found, StreamSplit) else found
+    except ALIError as error:
+        return Seen(error=str(error))
+    labels = [] if at_hand.labels is None else at_hand.labels.tolist()
+    drawn = list[int]()
+    if isinstance(found, StreamSplit):
+        batches = StreamBatches(found, 5, 0, torch.device("cpu"))
+        drawn = [number for _ in range(batches.steps_per_epoch) for number in numbers(batches.next().x)]
+    data = torch.from_numpy(np.array(at_hand.data)) / 255
+    return Seen(type(found).__name__, at_hand.classes, numbers(data), labels, drawn)

@@ -6,8 +6,8 @@ The rules:
   a person would see and are not compared. A fenced ```` ```python ```` block whose first line is ``# file: PATH``
   is written to that path. Both happen in the order of the page, in one temporary folder for each page.
 - In that folder stand ready: ``runs/fashion``, a small trained model, put back where a section ``##`` begins;
-  ``pictures`` and ``my-pictures``, folders of pictures; ``shoe.jpg`` and ``bag.png``; ``data``, with a few samples
-  in Fashion-MNIST's own format; ``examples``.
+  ``pictures`` and ``my-pictures``, folders of pictures; ``shards``, tar files; ``shoe.jpg`` and ``bag.png``;
+  ``data``, with a few samples in Fashion-MNIST's own format; ``examples``.
 - ``ali`` runs in this process, as its console script would (starting torch for each would take minutes).
 - ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
   that environment from then on, and ``ali`` sees a file that the page changes.
@@ -40,6 +40,7 @@ from ali_registry import default_registry, hookspecs, restrict_plugins
 from conftest import Ali, program
 from environment import FreshEnvironment
 from hub.fixtures import LocalHub
+from shards import write_shards
 from test_datasets import write_mnist_format
 
 ROOT = Path(__file__).parent.parent
@@ -162,6 +163,7 @@ def reader(tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPa
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     write_mnist_format(tmp_path / "data" / "FashionMNIST" / "raw", train=5060)
     generator = np.random.default_rng(0)
+    write_shards(tmp_path / "shards", (20, 20, 20))
     names = [f"{folder}/{i}.png" for folder in ("pictures", "my-pictures") for i in range(40)]
     for name in ["shoe.jpg", "bag.png", *names]:
         path = tmp_path / name

@@ -417,6 +417,7 @@ def test_a_folder_that_changes_while_it_is_read(tmp_path: Path, leaving: list[in
     for times in (2, 50):
         leaving[0] = times
         run = prepare(options, tmp_path / f"run{times}").assembled
+        assert isinstance(run.train, DataSplit)
         assert not set(run.train.names) & set(run.held_out.names)
 
 
@@ -435,6 +436,7 @@ def test_a_folder_that_never_stops_changing(tmp_path: Path, monkeypatch: pytest.
     run = prepare(options, tmp_path / "run").assembled
     assert turn == [1]
     assert (len(run.train), len(run.held_out)) == (54, 3)
+    assert isinstance(run.train, DataSplit)
     assert not set(run.train.names) & set(run.held_out.names)
 
 

@@ -1,4 +1,4 @@
-"""The built-in datasets. A dataset's ``build(split=, data_dir=, data_shape=)`` returns a ``DataSplit``."""
+"""The built-in datasets. A dataset's ``build(split=, data_dir=, data_shape=)`` returns a ``DataSplit``, or streams."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ali_plugin.datasets.split import DataSplit, Split
+    from ali_plugin.datasets.streams.split import StreamSplit
 
 HERE = "ali_plugin.datasets"
 PART = 10_000  # samples that are looked at in one go
@@ -99,6 +100,20 @@ SETS = (
         takes_background=True,
         survey=f"{HERE}.survey:survey",
     ),
+    Dataset(
+        name="hf",
+        summary="a set of pictures on the Hugging Face Hub, hf:USER/NAME[:CONFIG], kept decoded or read as a stream",
+        build=f"{HERE}.streams.hf:hf",
+        takes_words=True,
+    ),
+    Dataset(
+        name="webdataset",
+        summary="your own tar shards, --data-dir 'shards/{000..009}.tar' or their folder, read as a stream",
+        build=f"{HERE}.streams.webdataset:webdataset",
+        needs_data_dir=True,
+        in_shards=True,
+        takes_words=True,
+    ),
 )
 
 
@@ -117,7 +132,27 @@ def load_split(
     background: str | None = None,
     registry: Registry | None = None,
 ) -> DataSplit:
-    """Load a split of a registered dataset for a model of ``data_shape``.
+    """A split of a registered dataset for a model of ``data_shape``, at hand; of one that streams, a sample of it.
+
+    Raises:
+        as ``load`` does.
+    """
+    from ali_plugin.datasets.split import DataSplit
+
+    found = load(name, split, data_dir=data_dir, data_shape=data_shape, background=background, registry=registry)
+    return found if isinstance(found, DataSplit) else found.sample()
+
+
+def load(
+    name: str,
+    split: Split,
+    *,
+    data_dir: Path | None,
+    data_shape: tuple[int, ...],
+    background: str | None = None,
+    registry: Registry | None = None,
+) -> DataSplit | StreamSplit:
+    """Load a split of a registered dataset for a model of ``data_shape``, as training takes it.
 
     Args:
         background: under what is transparent, for a dataset that takes one; white if None.
@@ -130,6 +165,7 @@ def load_split(
         PluginFailed: its plugin raises what is no ALIError.
     """
     from ali_plugin.datasets.split import DataSplit
+    from ali_plugin.datasets.streams.split import StreamSplit
 
     entry = (registry or default_registry()).entry(Dataset, name)
     record = entry.record
@@ -142,6 +178,7 @@ def load_split(
     if record.needs_data_dir and data_dir is None:
         raise OptionError(f"dataset {name!r} needs --data-dir, the folder with its files")
     more = {} if background is None else {"background": background}
+    more |= {"words": name.partition(":")[2]} if record.takes_words else {}
     refuse_background(record, background)
     try:
         with blaming(entry):
@@ -150,9 +187,9 @@ def load_split(
         if entry.origin.distribution == HOME:
             raise
         raise DataError(f"dataset {name!r} of {entry.origin}: {error}") from error
-    if not isinstance(found, DataSplit):
+    if not isinstance(found, DataSplit | StreamSplit):
         raise DataError(f"dataset {name!r} of {entry.origin} returned a {type(found).__name__}, not a DataSplit")
-    if not _is_finite(found.data):
+    if isinstance(found, DataSplit) and not _is_finite(found.data):
         raise DataError(f"dataset {name!r} of {entry.origin} has samples that are NaN or infinite")
     if found.shape != data_shape:
         raise PartMismatch(f"dataset {name!r} gave samples of shape {found.shape}, the model takes {data_shape}")

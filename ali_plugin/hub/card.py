@@ -189,7 +189,7 @@ def _license(training: TrainingRecord | None, registry: Registry) -> str:
 def _hub_name(name: str, registry: Registry) -> str:
     """A dataset's id on the Hub, where its record names one."""
     found = _dataset(name, registry)
-    return printable(found.hub_id if found and found.hub_id else name)
+    return printable((found.id_on_hub(name) if found else "") or name)
 
 
 def _texts(value: Any) -> list[str]:

@@ -17,6 +17,7 @@ from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import BinaryIO
 
 import numpy as np
@@ -69,13 +70,13 @@ class Picture:
     missing: str = ""
 
 
-def read_image(path: Path, data_shape: tuple[int, ...], background: str = WHITE) -> NDArray[np.uint8]:
-    """One picture file as uint8 (C, H, W); see ``read_picture``."""
+def read_image(path: Path | bytes, data_shape: tuple[int, ...], background: str = WHITE) -> NDArray[np.uint8]:
+    """One picture file, or the content of one, as uint8 (C, H, W); see ``read_picture``."""
     return read_picture(path, data_shape, background).pixels
 
 
-def read_picture(path: Path, data_shape: tuple[int, ...], background: str = WHITE) -> Picture:
-    """One picture file, fitted as ``fit_image`` does it. Of several frames the first is taken.
+def read_picture(path: Path | bytes, data_shape: tuple[int, ...], background: str = WHITE) -> Picture:
+    """One picture file, or the content of one, fitted as ``fit_image`` does it. Of several frames the first is taken.
 
     Of a file that ends too soon the rows that are there are the picture, if they are half of all.
 
@@ -109,13 +110,13 @@ def read_picture(path: Path, data_shape: tuple[int, ...], background: str = WHIT
 
 
 def read_images(
-    paths: Sequence[Path], data_shape: tuple[int, ...], background: str = WHITE
+    paths: Sequence[Path | bytes], data_shape: tuple[int, ...], background: str = WHITE
 ) -> Iterator[Picture | DataError]:
-    """Pictures in the order of ``paths``, decoded in threads, or the reason why one cannot be read."""
+    """Pictures in the order of ``paths`` (or contents), decoded in threads, or the reason why one cannot be read."""
     check_shape(data_shape)
     chunk = min(512, max(16, WAITING // prod(data_shape)))
 
-    def read(path: Path) -> Picture | DataError:
+    def read(path: Path | bytes) -> Picture | DataError:
         try:
             return read_picture(path, data_shape, background)
         except DataError as error:
@@ -222,21 +223,29 @@ def _ours() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No warnings of Pillow's, which name no file; not in threads, since filters are the process's."""
+    if current_thread() is not main_thread():
+        yield
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, opened so that a pipe does not make anybody wait."""
+def _opened(path: Path | bytes) -> Iterator[BinaryIO]:
+    """A regular file, opened so that a pipe does not make anybody wait; or the content of one."""
+    if isinstance(path, bytes):
+        if len(path) > MAX_BYTES:
+            raise _too_long(len(path))
+        yield BytesIO(path)
+        return
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise DataError("it is no regular file")
         if status.st_size > MAX_BYTES:
-            raise DataError(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}; shrink the picture")
+            raise _too_long(status.st_size)
         yield file
 
 
@@ -261,6 +270,10 @@ def _without_metadata(file: BinaryIO) -> bytes:
         if not (0xE1 <= head[1] <= 0xEF and head[1] != ADOBE):
             kept += (head, body)
     return b"".join([*kept, head, file.read()])
+
+
+def _too_long(size: int) -> DataError:
+    return DataError(f"it has {size:,} bytes, more than {MAX_BYTES:,}; shrink the picture")
 
 
 def _too_large(image: Image.Image) -> DataError:

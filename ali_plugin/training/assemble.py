@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,8 +16,9 @@ from ali_plugin.config import settings, shapes
 from ali_plugin.config.compose import build_parts, compose
 from ali_plugin.config.model_config import PARTS
 from ali_plugin.config.settings import Settings
-from ali_plugin.datasets import load_split
+from ali_plugin.datasets import load, load_split
 from ali_plugin.datasets.split import DataSplit, Split
+from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import DataError, OptionError, PartMismatch
 from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
@@ -32,6 +34,7 @@ from ali_plugin.training.config import TrainConfig, data_shape, records
 from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.random_streams import OwnStream
 from ali_plugin.training.step import TrainingStep
+from ali_plugin.training.stream_batches import StreamBatches
 from ali_registry import Architecture, Entry, InvalidRecord, Objective, Registry, blaming
 
 NOT_BUILT = {bool: False, int: 1}  # what an option is of a discriminator that knows nothing of it
@@ -55,10 +58,10 @@ class Assembled:
     config: TrainConfig
     registry: Registry
     device: torch.device
-    train: DataSplit
+    train: DataSplit | StreamSplit
     held_out: DataSplit
     model: ALI
-    batches: Batches
+    batches: Batches | StreamBatches
     objective: Entry
     step: TrainingStep
     total_steps: int
@@ -110,19 +113,12 @@ def assemble(
         refuse_size(config, registry)
     with working(stream):
         train, held_out = data or load_both(config, registry)
+        config = as_it_streams(config, train)
         config, shrunk = (config, ()) if processes is None else fitting(config, len(train), processes)
         with place:
             model = build_model(config, train, registry)
         distributed.synchronise_batch_norm(model)
-        batches = Batches(
-            train,
-            config.batch_size,
-            config.seed,
-            place,
-            condition_size=model.config.condition_size,
-            labelled=config.labels,
-            flip=config.flip,
-        )
+        batches = batches_of(config, train, place, model.config.condition_size)
         if not planned:
             initialise_output(model, train)
         objective = registry.entry(Objective, config.objective)
@@ -182,25 +178,58 @@ def fitting(config: TrainConfig, samples: int, processes: int) -> tuple[TrainCon
     return replace(config, batch_size=size), (note,)
 
 
-def load_both(config: TrainConfig, registry: Registry) -> tuple[DataSplit, DataSplit]:
-    """The training and the validation split of a run's dataset; of a folder that changes meanwhile, as it was once."""
+def load_both(config: TrainConfig, registry: Registry) -> tuple[DataSplit | StreamSplit, DataSplit]:
+    """The training split of a run's dataset, and the validation split at hand; of a folder that changes meanwhile, as
+    it was once."""
     with sharing():
-        return load_data(config, "train", registry), load_data(config, "validation", registry)
+        train = load(config.dataset, "train", **_place(config, registry))
+        return train, load_data(as_it_streams(config, train), "validation", registry)
+
+
+def as_it_streams(config: TrainConfig, train: DataSplit | StreamSplit) -> TrainConfig:
+    """The config with the name by which its dataset always streams, where it does."""
+    return replace(config, dataset=train.dataset) if isinstance(train, StreamSplit) and train.dataset else config
 
 
 def load_data(config: TrainConfig, split: Split, registry: Registry) -> DataSplit:
-    """A split of a run's dataset."""
-    return load_split(
-        config.dataset,
-        split,
-        data_dir=None if config.data_dir is None else Path(config.data_dir),
-        data_shape=data_shape(config, registry),
-        background=config.background,
-        registry=registry,
-    )
+    """A split of a run's dataset, at hand."""
+    return load_split(config.dataset, split, **_place(config, registry))
 
 
-def build_model(config: TrainConfig, split: DataSplit, registry: Registry) -> ALI:
+def _place(config: TrainConfig, registry: Registry) -> dict[str, Any]:
+    """Where a run's data are, and of which shape."""
+    folder = None if config.data_dir is None else Path(config.data_dir)
+    shape = data_shape(config, registry)
+    return {"data_dir": folder, "data_shape": shape, "background": config.background, "registry": registry}
+
+
+def batches_of(
+    config: TrainConfig, split: DataSplit | StreamSplit, device: torch.device, condition_size: int
+) -> Batches | StreamBatches:
+    """A run's batches, of the kind that its data are.
+
+    Raises:
+        OptionError: they are too few for a batch or for the processes, or labelled samples are asked of a stream.
+    """
+    if isinstance(split, DataSplit):
+        return Batches(
+            split,
+            config.batch_size,
+            config.seed,
+            device,
+            condition_size=condition_size,
+            labelled=config.labels,
+            flip=config.flip,
+        )
+    if config.labels is not None:
+        raise OptionError(
+            f"--labels is {config.labels}, which are drawn from all of the data; dataset {config.dataset!r} streams, "
+            "so leave --labels out or take data that fit the disk"
+        )
+    return StreamBatches(split, config.batch_size, config.seed, device, condition_size=condition_size, flip=config.flip)
+
+
+def build_model(config: TrainConfig, split: DataSplit | StreamSplit, registry: Registry) -> ALI:
     """The untrained model of a run, with a condition and classes of the sizes that the data have.
 
     Raises:
@@ -288,9 +317,10 @@ def build_game(config: TrainConfig, model: ALI, objective: Entry, registry: Regi
     return game
 
 
-def initialise_output(model: ALI, split: DataSplit) -> None:
+def initialise_output(model: ALI, split: DataSplit | StreamSplit) -> None:
     """Give the decoder the data's mean, if it can start from it (paper.md section 3)."""
     initialise = offers(model.part("decoder")).initialise_output
     if initialise is not None:
-        first, _ = split.rows(slice(MEAN_OVER))
+        at_hand = split if isinstance(split, DataSplit) else split.sample(MEAN_OVER)
+        first, _ = at_hand.rows(slice(MEAN_OVER))
         initialise(first.mean(0).to(model.device))

@@ -39,6 +39,16 @@ def share(batch_size: int, processes: int, labelled: int | None = None) -> int:
     return batch_size // processes
 
 
+def drawn_to_mirror(whole: int, seed: int, *place: int) -> Tensor:
+    """Which of the ``whole`` pictures of a step are mirrored (whole,), about half of them; ``place`` is the step's."""
+    return torch.from_numpy(np.random.default_rng([seed, MIRRORED, *place]).random(whole) < 0.5)
+
+
+def mirrored(x: Tensor, drawn: Tensor) -> Tensor:
+    """Pictures x (B, C, H, W), those that are drawn (B,) mirrored left to right."""
+    return torch.where(drawn.to(x.device).reshape(-1, 1, 1, 1), x.flip(-1), x)
+
+
 class Batches:
     """The training split on the device, in a new order each epoch; a last incomplete batch is left out.
 
@@ -78,6 +88,7 @@ class Batches:
             assert split.labels is not None
             self.subset = balanced_subset(split.labels, size, labelled, seed)
         self.epoch, self.index = 0, 0
+        self.nodes = 0
         self._order = self._shuffled()
 
     def _shuffled(self) -> Tensor:
@@ -87,7 +98,7 @@ class Batches:
     def next(self) -> Batch:
         """The next batch."""
         if self.index >= self.steps_per_epoch:  # beyond it where the data have become fewer
-            self.seek(self.epoch + 1, 0)
+            self.seek(self.epoch + 1, 0, self.nodes)
         chosen = self._rows(self.index)
         self.index += 1
         x = self._mirrored(to_unit(self.source.take(chosen)), self.batch_size)
@@ -102,10 +113,14 @@ class Batches:
         """This process's share of a batch's rows."""
         return rows.tensor_split(self.world_size)[self.rank]
 
-    def seek(self, epoch: int, index: int) -> None:
-        """Go to a position."""
+    def seek(self, epoch: int, index: int, nodes: int = 0) -> None:
+        """Go to a position; an order of all the data is made for no nodes."""
         self.epoch, self.index = epoch, index
         self._order = self._shuffled()
+
+    def notices(self) -> list[str]:
+        """What the person should know since this was asked last: of data at hand, nothing."""
+        return []
 
     def _condition(self, chosen: Tensor) -> Tensor | None:
         if not self.condition_size or self.labels is None:
@@ -126,6 +141,4 @@ class Batches:
         apart."""
         if not self.flip:
             return x
-        random = np.random.default_rng([self.seed, MIRRORED, self.epoch, self.index, *which])
-        drawn = self._own(torch.from_numpy(random.random(whole) < 0.5))
-        return torch.where(drawn.to(x.device).reshape(-1, 1, 1, 1), x.flip(-1), x)
+        return mirrored(x, self._own(drawn_to_mirror(whole, self.seed, self.epoch, self.index, *which)))

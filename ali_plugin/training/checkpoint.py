@@ -31,7 +31,12 @@ NAMES = re.compile(r"step-\d{9,18}")
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands: the numbers of a checkpoint."""
+    """Where a run stands: the numbers of a checkpoint.
+
+    Attributes:
+        index: batches of the epoch that are done.
+        canonical_nodes: that the order of a stream was made for, 0 for data at hand; see ``datasets.streams.order``.
+    """
 
     step: int
     epoch: int
@@ -39,6 +44,7 @@ class Position:
     seconds: float
     learning_rate_factor: float = 1.0
     average_updates: int = 0
+    canonical_nodes: int = 0
 
 
 RANGES = {
@@ -48,6 +54,7 @@ RANGES = {
     "seconds": (0.0, 1e12),
     "learning_rate_factor": (2.0**-64, 1.0),  # it halves at each rewind, five times in one sitting
     "average_updates": (0, MAX_STEPS),
+    "canonical_nodes": (0, MAX_STEPS),
 }
 
 

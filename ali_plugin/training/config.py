@@ -71,7 +71,8 @@ class TrainConfig:
     )
     latent_size: int | None = field(default=None, metadata=Option("Size of z in place of the architecture's.").told)
     data_dir: str | None = field(
-        default=None, metadata=Option("Folder of the dataset's files.", is_folder=True, resumable=True).told
+        default=None,
+        metadata=Option("Folder of the dataset's files, or its shards.", is_folder=True, resumable=True).told,
     )
     image_size: int | str | None = field(
         default=None,
@@ -390,7 +391,7 @@ def data_folder(given: str, dataset: Dataset) -> Path:
         OptionError: it is no place at all.
     """
     folder = absolute(given, "--data-dir")
-    if dataset.needs_data_dir and not folder.is_dir():
+    if dataset.needs_data_dir and not dataset.in_shards and not folder.is_dir():
         raise DataError(f"the data folder {given!r} does not exist; name one with --data-dir")
     return folder
 

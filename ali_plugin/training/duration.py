@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.split import UNREAD, DataSplit
+from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import DataError
 from ali_plugin.pictures.decode import read_image
 from ali_plugin.support.devices import keep_freed_memory, precision
@@ -67,19 +68,31 @@ def spoken(seconds: float) -> str:
 def _at_hand(run: Assembled) -> DataSplit:
     """The training split; of files that a dry run leaves alone, as many as fill a batch, over and over."""
     split = run.train
+    if isinstance(split, StreamSplit):
+        return _noise(split, max(ROWS, run.config.batch_size))
     if split.digest != UNREAD:
         return split
     rows = min(len(split), max(ROWS, run.config.batch_size))
     some: NDArray[np.uint8] | NDArray[np.float32] = split.data[:rows].copy()
-    if split.names and run.config.data_dir is not None and (found := list(_read(run, Path(run.config.data_dir)))):
+    if split.names and (found := list(_read(split, run))):
         some = np.stack(found)[np.arange(rows) % len(found)]
     return DataSplit(some, None if split.labels is None else split.labels[:rows], split.classes)
 
 
-def _read(run: Assembled, folder: Path) -> Iterator[NDArray[np.uint8]]:
-    for name in run.train.names[: run.config.batch_size]:
+def _noise(split: StreamSplit, rows: int) -> DataSplit:
+    """Samples that stand for those of a stream, of which a dry run reads none."""
+    data = np.random.default_rng(0).integers(0, 256, (rows, *split.shape), np.uint8)
+    labels = np.arange(rows, dtype=np.int64) % split.class_count if split.class_count else None
+    return DataSplit(data, labels, split.classes)
+
+
+def _read(split: DataSplit, run: Assembled) -> Iterator[NDArray[np.uint8]]:
+    """Those of the first files that can be read, a batch of them."""
+    if run.config.data_dir is None:
+        return
+    for name in split.names[: run.config.batch_size]:
         try:
-            yield read_image(folder / name, run.train.shape)
+            yield read_image(Path(run.config.data_dir) / name, split.shape)
         except DataError:
             continue  # the run itself will count it
 

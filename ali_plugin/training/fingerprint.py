@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.split import UNREAD, DataSplit
+from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import ConfigError, DataError
 from ali_plugin.support.strict_json import read_object, short
 
@@ -52,7 +53,7 @@ class Fingerprint:
     names: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, splits: Mapping[str, DataSplit]) -> Fingerprint:
+    def of(cls, splits: Mapping[str, DataSplit | StreamSplit]) -> Fingerprint:
         """Of data that are loaded. Takes a fraction of a second, however many they are."""
         names = sorted({_text(name) for name in set[str]().union(*(split.files for split in splits.values()))})
         whole = "\n".join(names)
@@ -123,7 +124,9 @@ def continuing(checkpoint: Path, now: Fingerprint, *, uses_classes: bool, allowe
     return (f"the run goes on with data that have changed since {checkpoint}: {changes}",)
 
 
-def _print(split: DataSplit) -> SplitPrint:
+def _print(split: DataSplit | StreamSplit) -> SplitPrint:
+    if isinstance(split, StreamSplit):
+        return SplitPrint(len(split), split.shape, split.class_count, "", split.digest)
     labels = "" if split.labels is None else _digest(np.ascontiguousarray(split.labels).tobytes())
     classes = 0 if split.labels is None else split.label_size
     return SplitPrint(len(split), split.shape, classes, labels, split.digest or _content(split.data))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import FolderError
 from ali_plugin.support.shared import sharing
 from ali_plugin.training import checkpoint, distributed, duration, run_folder
@@ -23,6 +24,7 @@ from ali_plugin.training.callbacks.record import RecordKeeper
 from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, continued
 from ali_plugin.training.decide import Decided, decide
 from ali_plugin.training.run_folder import refuse_unfit
+from ali_plugin.training.stream_batches import refuse_few_shards
 from ali_plugin.training.trainer import Trainer
 from ali_registry import Registry, blaming, default_registry
 
@@ -104,6 +106,8 @@ def plan(
     with blaming(run.objective):
         run.step.game.check(share(run.config.batch_size, processes, run.config.labels))
     distributed.refuse_shared_gpu(run.device, processes)
+    if isinstance(run.train, StreamSplit):
+        refuse_few_shards(run.train, processes)
     notes, left = run.notes, run.total_steps
     if resume and (saved := checkpoint.found(out)):
         notes += run.continuing(saved[-1], allowed=allow_changed_data)

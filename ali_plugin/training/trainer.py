@@ -194,6 +194,8 @@ class Trainer:
             except FolderError as error:
                 self._warn_once(METRICS_NAME, f"{error}; training goes on")
         self._call("on_log", figures)
+        for text in self.batches.notices():
+            self.warn(text)
 
     def _refuse_broken_weights(self) -> None:
         learned = state.once(state.learned(self.model)).values()
@@ -213,8 +215,9 @@ class Trainer:
         states = [distributed.gather(state) for state in random_states(self.device)]
         if distributed.rank() == 0:
             where = self.batches.epoch, self.batches.index, self.seconds, self.learning_rate_factor
+            position = checkpoint.Position(self.step, *where, canonical_nodes=self.batches.nodes)
             try:
-                self._call("on_checkpoint", self._saver.save(checkpoint.Position(self.step, *where), states))
+                self._call("on_checkpoint", self._saver.save(position, states))
             except FolderError as error:
                 self.warn(f"{error}; training goes on, and the next one is tried")
         self._saved_step = self.step
@@ -250,7 +253,10 @@ class Trainer:
                 f"{saved[-1]} is at batch {position.index} of an epoch of {self.batches.steps_per_epoch}; remove it to "
                 "use an older one"
             )
-        self.batches.seek(position.epoch, position.index)
+        try:
+            self.batches.seek(position.epoch, position.index, position.canonical_nodes)
+        except ConfigError as error:
+            raise ConfigError(f"{saved[-1]} is damaged ({error}); remove it to use an older one") from error
         self.step, self.seconds = position.step, position.seconds
         self._saved_step = self.step
         self.learning_rate_factor = position.learning_rate_factor

@@ -137,8 +137,8 @@ class Registry:
             UnknownName: nothing healthy registers it.
             DuplicateName: two plugins do.
         """
-        key = (kind.kind, name)
-        if key not in self._entries:
+        key = (kind.kind, name.partition(":")[0])
+        if key not in self._entries or not self._entries[key].record.answers_to(name):
             raise self.unknown(name, kind.kind)
         holder = self._entries[key].origin
         rivals = self._rivals.get(key, [])

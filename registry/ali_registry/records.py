@@ -38,6 +38,10 @@ class Record:
             raise InvalidRecord(f"{self.kind} name {self.name!r} is not made of a-z, 0-9, '-', '_' and '.'")
         self._refuse(not isinstance(self.summary, str) or "\n" in self.summary, "summary", "one line of text")
 
+    def answers_to(self, name: str) -> bool:
+        """Whether it is meant by a name, in which something may follow its own after a colon."""
+        return name == self.name
+
     def _refuse(self, wrong: bool, attribute: str, expected: str) -> None:
         if wrong:
             value = getattr(self, attribute)
@@ -244,6 +248,8 @@ class Architecture(Record):
 class Dataset(Buildable):
     """``build(split=, data_dir=, data_shape=)`` returns an ``ali_plugin.datasets.split.DataSplit``.
 
+    For the training split that may be a ``datasets.streams.split.StreamSplit``.
+
     Attributes:
         data_shape: the shape of a sample, None if it is fitted to the architecture.
         needs_data_dir: the data cannot be had without ``--data-dir``.
@@ -251,6 +257,8 @@ class Dataset(Buildable):
             as ``--background`` takes it.
         survey: ``survey(data_dir=)`` looks at a person's own pictures and returns an
             ``ali_plugin.datasets.survey.Survey``, by which a run decides what nobody has said.
+        in_shards: ``--data-dir`` names shards, also by brace lists such as ``{000..009}``, or their folder.
+        takes_words: ``--dataset NAME:WORDS`` is it, too, and ``build`` also takes ``words``.
         hub_id: the dataset on the Hugging Face Hub that it is, or is a part of; model cards link to it.
     """
 
@@ -259,6 +267,8 @@ class Dataset(Buildable):
     needs_data_dir: bool = False
     takes_background: bool = False
     survey: Builder | None = None
+    in_shards: bool = False
+    takes_words: bool = False
     licence: str = ""
     hub_id: str = ""
 
@@ -273,6 +283,14 @@ class Dataset(Buildable):
     def look(self, **options: Any) -> Any:
         """What ``survey`` returns, None where there is none; raises as ``call`` does."""
         return None if self.survey is None else self._called(self._loaded(self.survey), **options)
+
+    def answers_to(self, name: str) -> bool:
+        return name == self.name or (self.takes_words and name.startswith(f"{self.name}:"))
+
+    def id_on_hub(self, name: str) -> str:
+        """The dataset's id on the Hub, "" where there is none: the record's, or what ``hf:USER/NAME`` says."""
+        said = name.split(":")[1] if self.takes_words and ":" in name else ""
+        return self.hub_id or (said if "/" in said and "=" not in said else "")
 
 
 @dataclass(frozen=True, kw_only=True)
