@@ -112,7 +112,13 @@ FASHION_RESIDUAL = SMALL.architecture(
     summary="complete Fashion-MNIST, 1x28x28, about 20 minutes on two CPU cores",
     data_shape=(1, 28, 28),
     sides=(),
-    training=replace(RECIPE, dataset="fashion-mnist", batch_size=128, epochs=28),
+    latent_size=20,
+    training=replace(
+        RECIPE,
+        dataset="fashion-mnist",
+        epochs=25,
+        settings={"objective": {**GAME, "cycle_x": "cosine:15->60", "contrast": 0.4}},
+    ),
 )
 
 FASHION_MINI = SMALL.architecture(
