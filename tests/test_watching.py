@@ -398,3 +398,14 @@ def test_a_full_disk_in_a_process(tmp_path: Path) -> None:
     assert "this is a bug" not in text
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_the_streams_end_is_silent_when_the_program_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At exit Python closes what is left after the modules' names are None."""
+    from ali_plugin.support import streams
+
+    stream = streams.Unfailing()
+    monkeypatch.setattr(streams, "sys", None)
+    stream.close()
+    monkeypatch.undo()
+    assert stream.write("still there\n") == len("still there\n")

@@ -40,6 +40,9 @@ class Unfailing(io.TextIOBase):
         with _tolerated(self.stream):
             self.stream.flush()
 
+    def close(self) -> None:
+        """Nothing: the stream is another's. Python also closes what is left when it ends, after its modules are gone."""
+
     def isatty(self) -> bool:
         return is_terminal(self.stream)
 
