@@ -41,7 +41,7 @@ class Unfailing(io.TextIOBase):
             self.stream.flush()
 
     def close(self) -> None:
-        """Nothing: the stream is another's. Python also closes what is left when it ends, after its modules are gone."""
+        """Nothing: the stream is another's. Python also closes what is left when it ends, its modules gone by then."""
 
     def isatty(self) -> bool:
         return is_terminal(self.stream)
