@@ -466,6 +466,15 @@ def test_sizes_that_the_rule_does_not_allow(size: str, said: str, pictures: Path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("background", "channels"), [(None, 1), ("black", 1), ("#808080", 1), ("#ff0000", 3)])
+def test_the_colour_under_grey_pictures_is_one_of_theirs(background: str | None, channels: int, tmp_path: Path) -> None:
+    for i in range(24):
+        path = tmp_path / "p" / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("LA", (20, 16), (120, 100)).save(path)
+    assert decided(tmp_path / "p", background=background).channels == channels
+
+
 def test_a_survey_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(ALIError, match="has no pictures"):
         survey(tmp_path)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ali_plugin.datasets.listing import drawn, list_images
 from ali_plugin.errors import DataError
+from ali_plugin.pictures.background import WHITE
 from ali_plugin.pictures.decode import read_image, shorter_side
 from ali_registry.text import printable
 
@@ -40,10 +41,13 @@ class Survey:
     mirrored: bool
 
 
-def survey(data_dir: Path) -> Survey:
+def survey(data_dir: Path, background: str = WHITE) -> Survey:
     """Look at the pictures below a folder, at all of them where they are few.
 
     Files that cannot be read are passed over here; who reads the pictures counts them.
+
+    Args:
+        background: under what is transparent, whose colour is one of the pictures'.
 
     Raises:
         DataError: no folder, no pictures, or none that can be read.
@@ -51,13 +55,13 @@ def survey(data_dir: Path) -> Survey:
     listing = list_images(data_dir)
     order = drawn(listing.found, np.zeros(len(listing.found), np.int64))[:LOOKED_AT]
     sides: list[int] = []
-    small = list(_looked_at([data_dir / listing.found[i] for i in order.tolist()], data_dir, sides))
+    small = list(_looked_at([data_dir / listing.found[i] for i in order.tolist()], data_dir, background, sides))
     pictures = np.stack(small).astype(np.float32)  # (N, 3, SIDE, SIDE)
     tint = np.ptp(pictures, axis=1).max()
     return Survey(len(listing.found), round(statistics.median(sides)), tint > TINT, _handedness(pictures) <= ALIKE)
 
 
-def _looked_at(files: list[Path], root: Path, sides: list[int]) -> Iterator[NDArray[np.uint8]]:
+def _looked_at(files: list[Path], root: Path, background: str, sides: list[int]) -> Iterator[NDArray[np.uint8]]:
     """Small copies of the pictures that can be read, and into ``sides`` the shorter side of each.
 
     Raises:
@@ -69,7 +73,7 @@ def _looked_at(files: list[Path], root: Path, sides: list[int]) -> Iterator[NDAr
             with warnings.catch_warnings():  # Pillow's, which name no file
                 warnings.simplefilter("ignore")
                 side = shorter_side(path)
-                small = read_image(path, (3, SIDE, SIDE)) if pixels <= DECODED else None
+                small = read_image(path, (3, SIDE, SIDE), background) if pixels <= DECODED else None
         except DataError as error:
             reason = reason or printable(f"{path.relative_to(root)}: {error}", 400)
             continue

@@ -36,9 +36,10 @@ def mlp(size: int, *sizes: int) -> nn.Sequential:
     """Linear layers with leaky ReLUs between them, started at He's gain."""
     layers: list[nn.Module] = []
     for before, after in pairwise((size, *sizes)):
-        layers += [nn.Linear(before, after), nn.LeakyReLU(SLOPE)]
-        nn.init.kaiming_normal_(layers[-2].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(layers[-2].bias)  # type: ignore[arg-type]
+        linear = nn.Linear(before, after)
+        nn.init.kaiming_normal_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.LeakyReLU(SLOPE)]
     return nn.Sequential(*layers[:-1])
 
 

@@ -93,7 +93,7 @@ def decide(options: Mapping[str, Any], out: Path, registry: Registry) -> Decided
     """
     given = {name: value for name, value in options.items() if value is not None}
     if "background" in given:
-        background.named(given["background"])  # before a folder is looked at
+        given["background"] = background.named(given["background"])
     record = registry.get(Architecture, given.setdefault("architecture", architecture(given, registry)))
     dataset = registry.get(Dataset, given.get("dataset", record.training.dataset))
     notes: tuple[str, ...] = ()
@@ -117,7 +117,8 @@ def _look(dataset: Dataset, given: Mapping[str, Any], registry: Registry) -> Sur
         raise OptionError(f"dataset {dataset.name!r} needs --data-dir, the folder with its files")
     entry = registry.entry(Dataset, dataset.name)
     with blaming(entry):
-        found = dataset.look(data_dir=data_folder(given["data_dir"], dataset))
+        more = {"background": given["background"]} if dataset.takes_background and "background" in given else {}
+        found = dataset.look(data_dir=data_folder(given["data_dir"], dataset), **more)
     if not isinstance(found, Survey):
         raise InvalidRecord(f"the survey of dataset {dataset.name!r} of {entry.origin} is a {type(found).__name__}")
     return found

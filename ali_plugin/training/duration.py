@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ali_plugin.datasets.split import UNREAD, DataSplit
 from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import DataError
+from ali_plugin.pictures.background import WHITE
 from ali_plugin.pictures.decode import read_image
 from ali_plugin.support.devices import keep_freed_memory, precision
 from ali_plugin.training.assemble import Assembled, build_game, build_model, initialise_output, working
@@ -92,7 +93,7 @@ def _read(split: DataSplit, run: Assembled) -> Iterator[NDArray[np.uint8]]:
         return
     for name in split.names[: run.config.batch_size]:
         try:
-            yield read_image(Path(run.config.data_dir) / name, split.shape)
+            yield read_image(Path(run.config.data_dir) / name, split.shape, run.config.background or WHITE)
         except DataError:
             continue  # the run itself will count it
 

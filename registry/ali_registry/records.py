@@ -255,8 +255,8 @@ class Dataset(Buildable):
         needs_data_dir: the data cannot be had without ``--data-dir``.
         takes_background: its pictures may be transparent; ``build`` also accepts ``background``, the colour under them
             as ``--background`` takes it.
-        survey: ``survey(data_dir=)`` looks at a person's own pictures and returns an
-            ``ali_plugin.datasets.survey.Survey``, by which a run decides what nobody has said.
+        survey: ``survey(data_dir=)``, which also accepts ``background`` if ``build`` does, looks at a person's own
+            pictures and returns an ``ali_plugin.datasets.survey.Survey``, by which a run decides what nobody has said.
         in_shards: ``--data-dir`` names shards, also by brace lists such as ``{000..009}``, or their folder.
         takes_words: ``--dataset NAME:WORDS`` is it, too, and ``build`` also takes ``words``.
         hub_id: the dataset on the Hugging Face Hub that it is, or is a part of; model cards link to it.
