@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ali_plugin.nets.latents import nearest
 from ali_plugin.support.progress import track
 
 ROWS = 2000  # of both sides in memory at once
@@ -23,9 +24,9 @@ def nearest_neighbours(queries: Rows, points: Rows) -> Tensor:
         best = torch.full((len(query),), torch.inf, dtype=query.dtype)
         index = torch.zeros(len(query), dtype=torch.long)
         for start, part in enumerate(_parts(points)):
-            distance, nearest = torch.cdist(query, part).min(1)
+            distance, where = torch.cdist(query, part).min(1)
             closer = distance < best
-            best[closer], index[closer] = distance[closer], nearest[closer] + start * ROWS
+            best[closer], index[closer] = distance[closer], where[closer] + start * ROWS
         found.append(index)
     return torch.cat(found)
 
@@ -35,19 +36,9 @@ def nearest_distances(queries: Tensor, points: Tensor, k: int) -> Tensor:
 
     A query that is one of the points has the k others: of points no further than rounding, one is passed over.
     """
-    found = []
-    for query in _parts(queries):
-        nearest, index = torch.full((len(query), 0), torch.inf), torch.zeros(len(query), 0, dtype=torch.long)
-        for start, part in enumerate(_parts(points)):
-            distance, where = torch.cdist(query, part).topk(min(k + 1, len(part)), dim=1, largest=False)
-            nearest, index = torch.cat([nearest, distance], 1), torch.cat([index, where + start * ROWS], 1)
-            nearest, kept = nearest.topk(min(k + 1, nearest.shape[1]), dim=1, largest=False)
-            index = index.gather(1, kept)
-        exact = torch.stack([(query - points[column]).norm(dim=1) for column in index.T], 1)  # (Q, k + 1)
-        exact = exact.sort(1).values
-        itself = exact[:, :1] <= ROUNDING * query.norm(dim=1, keepdim=True)
-        found.append(torch.where(itself, exact[:, 1:], exact[:, :-1]))
-    return torch.cat(found)
+    exact, _ = nearest(queries, points, k + 1)
+    itself = exact[:, :1] <= ROUNDING * queries.norm(dim=1, keepdim=True)
+    return torch.where(itself, exact[:, 1:], exact[:, :-1])
 
 
 def radii(points: Tensor, k: int) -> Tensor:

@@ -93,20 +93,21 @@ def nearest(queries: Tensor, points: Tensor, count: int) -> tuple[Tensor, Tensor
     Returns:
         Euclidean distances (Q, count) and indices (Q, count).
     """
-    queries, points = queries.float(), points.float()  # distances are not there for all types
-    distances, indices = list[Tensor](), list[Tensor]()
-    for query in queries.split(ROWS):
-        distance = torch.zeros(len(query), 0, dtype=query.dtype, device=query.device)
-        index = torch.zeros(len(query), 0, dtype=torch.long, device=query.device)
-        for start in range(0, len(points), ROWS):
-            part = points[start : start + ROWS]
-            more = torch.cdist(query, part, compute_mode="donot_use_mm_for_euclid_dist")
-            distance = torch.cat([distance, more], 1)
-            index = torch.cat(
-                [index, torch.arange(start, start + len(part), device=query.device).expand(len(query), -1)], 1
-            )
-            distance, kept = distance.topk(min(count, distance.shape[1]), dim=1, largest=False)
-            index = index.gather(1, kept)
-        distances.append(distance)
-        indices.append(index)
+    points = points.float()  # distances are not there for all types
+    found = [_nearest(part.float(), points, count) for part in queries.split(ROWS)]
+    distances, indices = zip(*found, strict=True)
     return torch.cat(distances), torch.cat(indices)
+
+
+def _nearest(queries: Tensor, points: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    distance = queries.new_empty(len(queries), 0)
+    index = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
+    for start, part in enumerate(points.split(ROWS)):
+        more, where = torch.cdist(queries, part).topk(min(count, len(part)), dim=1, largest=False)
+        distance, index = torch.cat([distance, more], 1), torch.cat([index, where + start * ROWS], 1)
+        distance, kept = distance.topk(min(count, distance.shape[1]), dim=1, largest=False)
+        index = index.gather(1, kept)
+    # Those above are of matrix products, which round to no more than who is near.
+    exact = torch.stack([(queries - points[column]).norm(dim=1) for column in index.T], 1)  # (Q, count)
+    exact, order = exact.sort(stable=True, dim=1)
+    return exact, index.gather(1, order)
