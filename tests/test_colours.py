@@ -231,7 +231,7 @@ def test_heif_from_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     fitted = read_image(tmp_path / "a.heic", GREY)[0]
     assert fitted[1].max() < 60
     assert fitted[6].min() > 200
-    assert list_images(tmp_path).names() == ["a.heic"]
+    assert list_images(tmp_path).found == ("a.heic",)
     monkeypatch.setattr("ali_plugin.datasets.listing.suffixes", lambda: frozenset({".png"}))
     with pytest.raises(ALIError, match=r"HEIF.*ali-plugin\[pictures\]"):
         list_images(tmp_path)

@@ -132,6 +132,19 @@ def test_another_commit_than_the_listing_s(hub: LocalHub, anybody: Client, publi
     assert "was asked for" in anybody(refusal, REPO, revision=published, cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.parametrize("size", ["0", "3", "18446744073709551615", "-1", "many"])
+def test_a_size_that_is_not_the_listing_s(
+    hub: LocalHub, anybody: Client, published: str, tmp_path: Path, size: str
+) -> None:
+    hub.inject(Fault("headers", "/resolve/.*/model.safetensors", headers={"X-Linked-Size": size}))
+    said = anybody(refusal, REPO, cache_dir=tmp_path / "cache")
+    assert "model.safetensors has" in said
+    assert "its listing" in said
+    assert weights_in(tmp_path / "cache") == []
+    hub.inject()
+    assert anybody(load, REPO, cache_dir=tmp_path / "cache")
+
+
 # --- Digests always ---------------------------------------------------------------------------------
 
 

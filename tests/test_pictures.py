@@ -74,7 +74,7 @@ def test_names_without_an_ending_count_by_content(tmp_path: Path) -> None:
     paint(tmp_path / "scan0001")
     (tmp_path / "notes").write_text("no picture")
     listing = list_images(tmp_path)
-    assert listing.names() == ["scan0001"]
+    assert listing.found == ("scan0001",)
     assert listing.passed_over == {"no pictures by their names": ["notes"]}
 
 
@@ -379,7 +379,7 @@ def test_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("ali_plugin.datasets.listing.os.scandir", refuse)
     listing = list_images(tmp_path)
-    assert listing.names() == ["a/1.png"]
+    assert listing.found == ("a/1.png",)
     assert listing.passed_over == {"folders that cannot be read": ["b"]}
 
 

@@ -177,6 +177,7 @@ def _on_response(response: Any) -> None:
     _refuse_to_wait(response)
     head, transfer = response.request.method == "HEAD", _transfer.get()
     _check_names(response, head, transfer.file if transfer else None)
+    _refuse_other_size(response, transfer.file if transfer else None)
     packed = response.headers.get("Content-Encoding", "identity").lower()
     if packed != "identity" and not head:
         raise HubError(f"the Hub packs its answer ({printable(packed, 40)}), which was not asked for")
@@ -226,6 +227,13 @@ def _check_names(response: Any, head: bool, file: File | None) -> None:
         tag = response.headers.get(name)
         if head and tag is not None and not TAG.fullmatch(tag.removeprefix("W/").strip('"')):
             raise HubError(f"the Hub names a file {printable(repr(tag), 60)}, which is no digest and no name either")
+
+
+def _refuse_other_size(response: Any, file: File | None) -> None:
+    """The client asks for room, and takes a file for complete, by this header."""
+    size = response.headers.get("X-Linked-Size")
+    if file is not None and size is not None and size != str(file.size):
+        raise HubError(f"the Hub says that {file.name} has {printable(size, 30)} bytes, its listing {file.size}")
 
 
 def _refuse_longer(announced: str | None, limit: int, head: bool) -> None:
