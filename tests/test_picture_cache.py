@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from ali_plugin.datasets import load_split
-from ali_plugin.datasets.cache import PAGE, PAGES, cache_root, verifying
+from ali_plugin.datasets.cache import cache_root
+from ali_plugin.datasets.integrity import PAGE, PAGES, verifying
 from ali_plugin.datasets.split import SPLITS
 from ali_plugin.errors import ALIError
 from ali_plugin.support import atomic, dry_run

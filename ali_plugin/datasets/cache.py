@@ -3,10 +3,6 @@
 A cache is a folder with ``pictures.bin`` (uint8, N x C x H x W) and ``manifest.json``. It is complete when it
 has its name: it is written under another one, synced and renamed. Its name holds a digest of the sources' names,
 sizes and times, so that another cache is built when they change. One process builds while others wait for it.
-
-To read gigabytes at each start takes longer than the start. A file that has the size and the time of change with which
-it was written, and whose pages agree where they are looked at, is taken for whole; of any other all is read, as it is
-of each one where somebody asks for it (``verifying``).
 """
 
 from __future__ import annotations
@@ -14,21 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from io import BufferedReader
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ali_plugin.datasets import integrity
 from ali_plugin.datasets.listing import incomplete_note, unreadable_note
 from ali_plugin.datasets.split import UNREAD
 from ali_plugin.errors import DataError, FolderError
@@ -39,11 +32,7 @@ from ali_plugin.support.progress import track
 from ali_registry.text import printable
 
 PICTURES, MANIFEST = "pictures.bin", "manifest.json"
-DIGEST = re.compile("[0-9a-f]{64}")
-PAGE, PAGES = 4096, 64  # bytes of a page, and how many are looked at
 ADVICE = "set ALI_CACHE to a folder with room that can be written"
-
-_verifying: ContextVar[bool] = ContextVar("verifying", default=False)
 
 
 @dataclass(frozen=True)
@@ -86,16 +75,6 @@ def cache_root() -> Path:
         return Path.home() / ".cache" / "ali-plugin"
     except RuntimeError as error:
         raise DataError("the user has no home folder; set ALI_CACHE to a folder for decoded pictures") from error
-
-
-@contextmanager
-def verifying(wanted: bool = True) -> Iterator[None]:
-    """Compare all of each cache that is opened inside with its digest."""
-    token = _verifying.set(wanted)
-    try:
-        yield
-    finally:
-        _verifying.reset(token)
 
 
 def decoded(
@@ -179,16 +158,13 @@ def _build(folder: Path, root: Path, names: Sequence[str], shape: tuple[int, ...
         if len(unreadable) == len(files):
             raise DataError(f"none of the {len(files)} pictures in {root} can be read, such as {unreadable[0]}")
         atomic.sync(temporary / PICTURES)
-        with (temporary / PICTURES).open("rb") as written:
-            manifest = {
-                "shape": shape,
-                "files": len(files),
-                "unreadable": unreadable,
-                "incomplete": incomplete,
-                "sha256": digest.hexdigest(),
-                "changed": os.fstat(written.fileno()).st_mtime_ns,
-                "sampled": _sampled(written),
-            }
+        manifest = {
+            "shape": shape,
+            "files": len(files),
+            "unreadable": unreadable,
+            "incomplete": incomplete,
+            **integrity.facts(temporary / PICTURES, digest.hexdigest()),
+        }
         atomic.write(temporary / MANIFEST, json.dumps(manifest))
 
 
@@ -203,30 +179,9 @@ def _opened(folder: Path, files: int, shape: tuple[int, ...]) -> Decoded | None:
             size = os.fstat(content.fileno()).st_size
             if manifest["files"] != files or size != len(kept) * prod(shape):
                 return None
-            if not DIGEST.fullmatch(manifest["sha256"]) or not _is_whole(content, manifest):
+            if not integrity.is_whole(content, manifest):
                 return None
             data = np.memmap(content, np.uint8, mode="r", shape=(len(kept), *shape))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Decoded(data, kept, list(unreadable.values()), incomplete, manifest["sha256"])
-
-
-def _is_whole(content: BufferedReader, manifest: Mapping[str, Any]) -> bool:
-    """Whether the file is what was written. One that was found whole though its time is another, such as a copy, gets
-    the time back, so that the next start need not read it."""
-    changed = os.fstat(content.fileno()).st_mtime_ns
-    if changed == manifest["changed"] and not _verifying.get():
-        return bool(_sampled(content) == manifest["sampled"])
-    if hashlib.file_digest(content, "sha256").hexdigest() != manifest["sha256"]:
-        return False
-    if changed != manifest["changed"] and not dry_run.active.get():
-        with suppress(OSError, OverflowError):  # it belongs to somebody else, or the manifest has no such time
-            os.utime(content.fileno(), ns=(changed, manifest["changed"]))
-    return True
-
-
-def _sampled(content: BufferedReader) -> str:
-    """The digest of pages that are spread evenly over a file, the first and the last among them."""
-    last = max(0, os.fstat(content.fileno()).st_size - PAGE)
-    starts = np.linspace(0, last, PAGES).astype(np.int64).tolist()
-    return hashlib.sha256(b"".join(os.pread(content.fileno(), PAGE, start) for start in starts)).hexdigest()

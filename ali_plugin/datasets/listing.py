@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class Listing:
     def notes(self) -> tuple[str, ...]:
         """A sentence for each reason."""
         return tuple(f"passed over, {why}: {_count(names)}" for why, names in sorted(self.passed_over.items()))
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return tuple(self.root / name for name in self.found)
 
 
 @shared

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ali_plugin.datasets import integrity
 from ali_plugin.datasets.cache import ADVICE, MANIFEST, PICTURES, cache_root
 from ali_plugin.datasets.streams.decoded import decoded
 from ali_plugin.datasets.streams.shard import Portion
@@ -30,7 +31,8 @@ DISK_SHARE = 0.9  # of the free disk, that a set may take
 
 @dataclass(frozen=True)
 class Kept:
-    """Pictures in a memory map, (N, C, H, W) uint8, their classes (N,), and what could not be read."""
+    """Pictures in a memory map, (N, C, H, W) uint8, their classes (N,), and what could not be read; the digest is of
+    both."""
 
     data: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -90,8 +92,13 @@ def _fill(portions: Sequence[Portion], shape: tuple[int, ...], folder: Path) -> 
             raise DataError(f"none of the {total} pictures can be read, such as {unreadable[0]}")
         atomic.sync(temporary / PICTURES)
         np.save(temporary / LABELS, np.array(labels, np.int64), allow_pickle=False)
-        digest.update((temporary / LABELS).read_bytes())
-        manifest = {"shape": shape, "samples": len(labels), "unreadable": unreadable, "sha256": digest.hexdigest()}
+        manifest = {
+            "shape": shape,
+            "samples": len(labels),
+            "unreadable": unreadable,
+            "labels": _digest_of(temporary / LABELS),
+            **integrity.facts(temporary / PICTURES, digest.hexdigest()),
+        }
         atomic.write(temporary / MANIFEST, json.dumps(manifest))
 
 
@@ -103,15 +110,17 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> Kept | None:
         size = manifest["samples"], *shape
         if (folder / PICTURES).stat().st_size != prod(size) or labels.shape != size[:1] or labels.dtype != np.int64:
             return None
-        data = np.memmap(folder / PICTURES, np.uint8, mode="r", shape=size)
-        if _digest_of(data, folder / LABELS) != manifest["sha256"]:
+        if _digest_of(folder / LABELS) != manifest["labels"]:
             return None
-        return Kept(data, labels, [str(reason) for reason in manifest["unreadable"]], manifest["sha256"])
+        with (folder / PICTURES).open("rb") as content:
+            if not integrity.is_whole(content, manifest):
+                return None
+            data = np.memmap(content, np.uint8, mode="r", shape=size)
+        digest = hashlib.sha256(f"{manifest['sha256']} {manifest['labels']}".encode()).hexdigest()
+        return Kept(data, labels, [str(reason) for reason in manifest["unreadable"]], digest)
     except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
         return None
 
 
-def _digest_of(data: NDArray[np.uint8], labels: Path) -> str:
-    digest = hashlib.sha256(data.data)
-    digest.update(labels.read_bytes())
-    return digest.hexdigest()
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -81,7 +81,7 @@ def command(
     The run folder gets the model (config.json, model.safetensors), samples.png, reconstructions.png,
     metrics.jsonl, and checkpoints. Ctrl-C finishes the step, saves and says how to go on.
     """
-    from ali_plugin.datasets.cache import verifying
+    from ali_plugin.datasets.integrity import verifying
     from ali_plugin.support.dry_run import writing_nothing
     from ali_plugin.training import distributed
     from ali_plugin.training.choices import chosen
