@@ -40,7 +40,9 @@ def accepts(pattern: Pattern | None, shape: Sequence[int | None]) -> bool:
 
 
 def text(pattern: Sequence[int | None]) -> str:
-    """For people: 3x64x64, anyx32x32, any x any x any."""
+    """For people: 3x64x64, anyx32x32, any x any x any, any length."""
+    if list(pattern) == [None]:
+        return "any length"
     between = " x " if pattern.count(None) > 1 else "x"
     return between.join("any" if size is None else str(size) for size in pattern)
 
