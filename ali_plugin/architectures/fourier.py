@@ -9,12 +9,11 @@ from typing import Any
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, Option, Part, TrainingDefaults
 
 NAME = "mixture-fourier"
-WIDE = Option(default=400, low=1, high=8192, summary="units of a hidden layer")
-OF_DISCRIMINATOR = Option(default=256, low=1, high=8192, summary="units of a hidden layer")
+ARGUMENTS = {"width": Option(default=256, low=1, high=8192, summary="units of a hidden layer")}
 
 GAME = {
-    "gamma": "cosine:0.2->0.0003", "penalty_every": 2,
-    "cycle_x": 0.2, "cycle_z": "cosine:0.5->0.1",
+    "gamma": "cosine:0.2->0.0001@0.7", "penalty_every": 2,
+    "cycle_x": 0.2, "cycle_z": "cosine:0.5->0.02",
 }  # fmt: skip
 """The relativistic game's. Modes are far apart for their width: penalties that do not fall keep them blurred."""
 
@@ -30,7 +29,7 @@ MIXTURE_FOURIER = Architecture(
     training=TrainingDefaults(
         dataset="mixture",
         batch_size=200,
-        epochs=38,
+        epochs=50,
         lr="cosine:1e-3->1e-6",
         lr_discriminator="cosine:5e-4->5e-7",
         beta1=0.0,
@@ -47,15 +46,15 @@ def parts() -> Iterator[Part]:
     shape = (None,)
     yield Encoder(
         name=NAME, summary=f"q(z|x) of {NAME}, by its draws", build=partial(_build, "Encoder"), data_shape=shape,
-        arguments={"width": WIDE},
+        arguments=ARGUMENTS,
     )  # fmt: skip
     yield Decoder(
         name=NAME, summary=f"p(x|z) of {NAME}", build=partial(_build, "Decoder"), data_shape=shape,
-        arguments={"width": WIDE},
+        arguments=ARGUMENTS,
     )  # fmt: skip
     yield Discriminator(
         name=NAME, summary=f"D(x, z) of {NAME}", build=partial(_build, "Discriminator"), data_shape=shape,
-        arguments={"width": OF_DISCRIMINATOR}, multiclass=True,
+        arguments=ARGUMENTS, multiclass=True,
     )  # fmt: skip
 
 
