@@ -409,6 +409,43 @@ def test_lazy_terms_and_kinds_of_steps() -> None:
     assert made.needs_second_derivatives
 
 
+@pytest.mark.parametrize("objective", LOSSES)
+def test_an_encoder_that_settles_moves_alone(objective: str) -> None:
+    options: dict[str, Any] = {**ALL_OFF, "gamma": 0.7, "cycle_x": 2.0, "cycle_z": 0.5, "contrast": 0.3}
+    model, x = lively("fashion", {}), torch.rand(B, 1, 28, 28)
+    torch.manual_seed(1)
+    z, posterior = model.prior(B), model.encode(x)
+    z_hat = posterior.sample()
+    x_tilde = model.likelihood(z).sample().detach()
+    loss = 2 * mse_loss(model.decode(z_hat), x) + 0.5 * (z - model.encode(x_tilde).sample()).square().mean()
+    similar = (
+        torch.nn.functional.cosine_similarity(model.encode(view(x)).mean[:, None], posterior.mean[None], dim=2) / 0.2
+    )
+    loss = loss - 0.3 * (similar.diagonal() - similar.logsumexp(1)).mean()
+    expected = torch.autograd.grad(loss, list(model.part("encoder").parameters()))
+    played = game(objective, model, **options, settle=0.2)
+    played.schedule(80, 100)
+    torch.manual_seed(1)
+    assert set(played.gradients(Batch(x))) == {"cycle_x", "cycle_z", "contrast"}
+    for parameter, gradient in zip(model.part("encoder").parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-10)
+    assert all(
+        parameter.grad is None for net in ("decoder", "discriminator") for parameter in model.part(net).parameters()
+    )
+
+
+def test_settling_is_the_end_of_a_run_and_needs_a_cycle() -> None:
+    made = game("relativistic", lively("fashion", {}), cycle_z=1.0, settle=0.2)
+    settling = []
+    for step in range(50):
+        made.schedule(step, 50)
+        settling.append(made.settling)
+    assert settling == [False] * 40 + [True] * 10
+    for options in ({}, {"cycle_x": "cosine:1->0"}, {"contrast": 0.5}):
+        with pytest.raises(OptionError, match=r"settle is 0\.2, but no cycle is left"):
+            game("relativistic", lively("fashion", {}), settle=0.2, **options)
+
+
 def test_phases_of_the_post_hoc_game_are_kinds_of_steps() -> None:
     played = PostHocGame(lively("mixture", {}))
     kinds = []

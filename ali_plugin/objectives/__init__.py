@@ -36,6 +36,9 @@ SHARED = {
     "unary": Option(default=False, summary="the discriminator scores x and z alone, too"),
     "augment": Option(default="", summary="what it sees of x: colour, translation, cutout, with commas between"),
     "noise": Option(default=0.0, low=0, scheduled=True, summary="deviation of noise on the x that it sees"),
+    "settle": Option(
+        default=0.0, low=0, high=0.9, summary="share of the run, its last, in which the encoder moves alone"
+    ),
 }
 """Options of every adversarial game; see ``ali_plugin.objectives.adversarial``."""
 

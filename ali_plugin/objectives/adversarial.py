@@ -37,6 +37,9 @@ class AdversarialGame(Game):
     - E and G minimise the cycles of ``Cycle``, E also ``Contrast``, with their weights,
     - with labels, a K-class D also minimises the cross-entropy of labelled encoder pairs.
 
+    In the last ``settle`` of the run D and G hold still and E alone follows its terms: an encoder is as good as its
+    codes are, which a generator that moves keeps it from (in-domain inversion, Zhu et al., 2020, begins there).
+
     Args:
         gamma, cycle_x, cycle_features, cycle_z, contrast, noise: numbers or schedules over the run.
         penalty: R1, R2 or both.
@@ -45,9 +48,10 @@ class AdversarialGame(Game):
         packing, symmetric, unary: what D has to be built with; see ``TableDiscriminator``.
         augment: families of transformations of what D sees; see ``Augment``.
         noise: deviation of Gaussian noise on the x that D sees, in x's own units.
+        settle: share of the run, its last.
 
     Raises:
-        OptionError: the discriminator does not have what is asked of it.
+        OptionError: the discriminator does not have what is asked of it, or nothing is left for E to follow.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class AdversarialGame(Game):
         unary: bool = False,
         augment: str = "",
         noise: float | str = 0.0,
+        settle: float = 0.0,
     ) -> None:
         super().__init__(model)
         self.encoder, self.decoder = model.part("encoder"), model.part("decoder")
@@ -87,6 +92,8 @@ class AdversarialGame(Game):
         features = self._features(any(self._schedules["cycle_features"].ends))
         self.cycle = Cycle(model, cycle_norm, cycle_through, features)
         self.contrast = Contrast(model, temperature) if any(self._schedules["contrast"].ends) else None
+        self.settle = settle
+        self._refuse_idle_encoder()
         self.schedule(0, 1)
 
     @abstractmethod
@@ -107,6 +114,7 @@ class AdversarialGame(Game):
         share = progress(step, total_steps)
         self.now = {name: schedule.at(share) for name, schedule in self._schedules.items()}
         self.penalised = self.now["gamma"] > 0 and step % self.penalty_every == 0
+        self.settling = share >= 1 - self.settle
 
     def check(self, batch_size: int) -> None:
         if batch_size % self.packing:
@@ -120,18 +128,34 @@ class AdversarialGame(Game):
         z = model.prior(len(x))
         posterior = model.encode(x, condition)
         z_hat = posterior.sample()
-        x_tilde = model.likelihood(z, condition).sample()
-        x_leaf, z_leaf = (fake.detach().requires_grad_() for fake in (x_tilde, z_hat))
+        with torch.set_grad_enabled(not self.settling):
+            x_tilde = model.likelihood(z, condition).sample()
+        figures: dict[str, Tensor] = {}
+        ends: list[Tensor] = []
+        outward: list[Tensor | None] = []
+        if not self.settling:
+            x_leaf, z_leaf = (fake.detach().requires_grad_() for fake in (x_tilde, z_hat))
+            figures = self._judge(batch, (x_leaf, z_leaf), z)
+            ends, outward = [x_tilde, z_hat], [x_leaf.grad, z_leaf.grad]
+        for name, (weight, term) in self._terms((x, z), (posterior, z_hat), x_tilde, condition).items():
+            ends.append(term)
+            outward.append(torch.full_like(term, weight))
+            figures[name] = term.detach()
+        moving = (self.encoder,) if self.settling else (self.encoder, self.decoder)
+        torch.autograd.backward(ends, outward, inputs=parameters(*moving))
+        return figures
 
+    def _judge(self, batch: Batch, leaves: Pairs, z: Tensor) -> dict[str, Tensor]:
+        """Put D's whole gradient into its parameters, and that of E's and G's loss into the leaves x~ and z^."""
+        x_leaf, z_leaf = leaves
         # What D sees: one family of transformations for data and samples.
-        seen = self._seen(x), self._seen(x_leaf)
-        scores = self._scores(seen, (z_leaf, z), condition)
-        figures = self._follow(scores, (x_leaf, z_leaf))
+        seen, pairs_z = (self._seen(batch.x), self._seen(x_leaf)), (z_leaf, z)
+        figures = self._follow(self._scores(seen, pairs_z, batch.condition), leaves)
         if self.penalised:
-            figures["penalty"] = self._penalise(seen, (z_leaf, z), condition)
-        if model.config.classes > 1:
-            figures |= class_gradients(model, batch.labelled)
-        return figures | self._move_generator((x, z), (posterior, z_hat), x_tilde, (x_leaf, z_leaf), condition)
+            figures["penalty"] = self._penalise(seen, pairs_z, batch.condition)
+        if self.model.config.classes > 1:
+            figures |= class_gradients(self.model, batch.labelled)
+        return figures
 
     def _seen(self, x: Tensor) -> Tensor:
         x = self.augment(x)
@@ -193,26 +217,28 @@ class AdversarialGame(Game):
         outputs: tuple[Tensor, ...] = self.discriminator.scores(x, z, condition)  # type: ignore[operator]
         return torch.stack([pair_logit(one) for one in outputs]).sum(0)
 
-    def _move_generator(
-        self, batch: Pairs, q: tuple[Posterior, Tensor], x_tilde: Tensor, leaves: Pairs, condition: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Bring the leaves' gradients and those of the further terms to E and G; returns these terms."""
+    def _terms(
+        self, batch: Pairs, q: tuple[Posterior, Tensor], x_tilde: Tensor, condition: Tensor | None
+    ) -> dict[str, tuple[float, Tensor]]:
+        """What E and G, or E alone, minimise beside the game's loss, with the weights of now."""
         weights = Weights(self.now["cycle_x"], self.now["cycle_features"], self.now["cycle_z"])
         terms = self.cycle.terms(weights, batch, q, x_tilde, condition)
         if self.contrast is not None and self.now["contrast"]:
             terms["contrast"] = (self.now["contrast"], self.contrast.term(batch[0], q[0].mean, condition))
-        ends, gradients = [x_tilde, q[1]], [leaf.grad for leaf in leaves]
-        for weight, term in terms.values():
-            ends.append(term)
-            gradients.append(torch.full_like(term, weight))
-        torch.autograd.backward(ends, gradients, inputs=parameters(self.encoder, self.decoder))
-        return {name: term.detach() for name, (_, term) in terms.items()}
+        return terms
 
     def _features(self, asked: bool) -> Callable[[Tensor], Tensor] | None:
         features = offers(self.discriminator).x_features
         if asked and features is None:
             raise OptionError(f"{self._named()} gives no features of x; leave objective.cycle_features at 0")
         return features
+
+    def _refuse_idle_encoder(self) -> None:
+        if self.settle and not any(self._schedules[name].end for name in ("cycle_x", "cycle_features", "cycle_z")):
+            raise OptionError(
+                f"objective.settle is {self.settle:g}, but no cycle is left at the end of the run that the encoder "
+                "could follow alone; set objective.cycle_x or objective.cycle_z, or leave objective.settle at 0"
+            )
 
     def _refuse_unlike_discriminator(self, **asked: int) -> None:
         for name, value in asked.items():
