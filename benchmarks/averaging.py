@@ -21,7 +21,7 @@ import torch
 
 from ali_plugin.training import distributed, step
 from ali_plugin.training.assemble import assemble, working
-from ali_plugin.training.config import configure
+from ali_plugin.training.configure import configure
 from ali_registry import default_registry
 
 WARM_UP = 3  # steps

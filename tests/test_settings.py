@@ -29,7 +29,8 @@ from ali_plugin.training.assemble import assemble
 from ali_plugin.training.callbacks.callback import Callback, Run
 from ali_plugin.training.checkpoint_state import kept
 from ali_plugin.training.choices import chosen
-from ali_plugin.training.config import TrainConfig, configure
+from ali_plugin.training.config import TrainConfig
+from ali_plugin.training.configure import configure
 from ali_plugin.training.graph import KEPT, WARM_UP, GraphedUpdate
 from ali_plugin.training.run import plan, prepare
 from ali_plugin.training.trainer import Trainer

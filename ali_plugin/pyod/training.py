@@ -16,7 +16,7 @@ from ali_plugin.model import ALI
 from ali_plugin.nets import state
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.training.assemble import Assembled, assemble, working
-from ali_plugin.training.config import configure
+from ali_plugin.training.configure import configure
 from ali_registry import Architecture, Registry, blaming
 
 ANY_SIZE = "image-folder"  # a dataset of pictures that has no size of its own

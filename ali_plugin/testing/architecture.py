@@ -14,7 +14,7 @@ from ali_plugin.model import ALI
 from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
-from ali_plugin.training.config import configure
+from ali_plugin.training.configure import configure
 from ali_plugin.training.step import TrainingStep
 from ali_registry import Architecture, Dataset, Registry, default_registry
 

@@ -30,7 +30,8 @@ from ali_plugin.support.shared import sharing
 from ali_plugin.support.weightless import weightless
 from ali_plugin.training import distributed, fingerprint
 from ali_plugin.training.batches import Batches, share
-from ali_plugin.training.config import TrainConfig, data_shape, records
+from ali_plugin.training.config import TrainConfig
+from ali_plugin.training.configure import data_shape, records
 from ali_plugin.training.fingerprint import Fingerprint
 from ali_plugin.training.random_streams import OwnStream
 from ali_plugin.training.step import TrainingStep

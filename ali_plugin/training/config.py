@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from ali_plugin.config import settings, shapes
 from ali_plugin.config.schedule import Schedule
 from ali_plugin.config.settings import Settings
-from ali_plugin.datasets import refuse_background
-from ali_plugin.errors import ALIError, ConfigError, DataError, OptionError
+from ali_plugin.errors import ALIError, ConfigError, OptionError
 from ali_plugin.pictures import background
-from ali_plugin.pictures.background import WHITE
 from ali_plugin.support.limits import MAX_SEED, MAX_SIZE, MAX_STEPS
-from ali_plugin.support.paths import absolute
 from ali_plugin.support.strict_json import read_object, short
 from ali_plugin.support.typed import fields_of
-from ali_plugin.training.option import Option, option_of
+from ali_plugin.training.option import Option
 from ali_registry import (
-    Architecture,
-    Dataset,
     Decoder,
     Discriminator,
     Encoder,
-    Objective,
-    Optimiser,
     Part,
-    Registry,
 )
-from ali_registry.records import Adjustable
 
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 OnNaN = Literal["stop", "rewind"]
@@ -221,132 +212,6 @@ def learning_rate(player: str, lr: Rate, lr_discriminator: Rate | None) -> Rate:
     return lr_discriminator if lr_discriminator is not None and player.endswith("discriminator") else lr
 
 
-def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
-    """Fill what the options leave open (None) from the architecture's recipe.
-
-    Raises:
-        UnknownName: nothing registers the architecture, its parts, the objective or the optimiser.
-        OptionError: a value that cannot be, a setting that nothing has, or a size that nothing says.
-    """
-    architecture = registry.get(Architecture, options["architecture"])
-    recipe = architecture.training
-    chosen = {name: value for name, value in options.items() if value is not None}
-    defaults = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
-    if "steps" in chosen:
-        del defaults["epochs"]
-    # Settings of the recipe are of its own objective, parts and optimiser, not of others in their place.
-    own = {room: getattr(architecture if room in PART_RECORDS else recipe, room) for room in settings.ROOMS}
-    defaults["settings"] = {room: values for room, values in settings.nested(recipe.settings).items()
-                            if chosen.get(room, own[room]) == own[room]}  # fmt: skip
-    for one, other in (("ema", "ema_half_life"), ("ema_half_life", "ema")):
-        if one in chosen:
-            defaults.pop(other, None)
-    given = settings.merged(defaults.pop("settings"), settings.nested(chosen.pop("settings", {})))
-    known = {f.name for f in fields(TrainConfig)}
-    config = TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
-    shape = data_shape(config, registry)
-    if config.flip and len(shape) != 3:
-        raise OptionError(f"--flip is for pictures, the data are of shape {shapes.text(shape)}; leave it out")
-    size = shapes.told(shape if shapes.is_open(architecture) else ())
-    config = replace(config, settings=_complete(config, given, registry), **{**NO_SIZE, **size})
-    return _with_absolute_folder(_with_background(config, registry), registry)
-
-
-def data_shape(config: TrainConfig, registry: Registry) -> tuple[int, ...]:
-    """The shape of a sample: the architecture's, and what it leaves open as the run or the dataset says.
-
-    Raises:
-        OptionError: nothing says it, or two of them differ.
-    """
-    architecture = registry.get(Architecture, config.architecture)
-    return shapes.decided(
-        architecture,
-        image_size=config.image_size,
-        channels=config.channels,
-        data=registry.get(Dataset, config.dataset).data_shape if shapes.is_open(architecture) else None,
-        source=f"dataset {config.dataset!r}",
-    )
-
-
-def records(config: TrainConfig, registry: Registry) -> dict[str, Adjustable]:
-    """Whose settings are in each room.
-
-    Raises:
-        UnknownName: nothing registers the objective, the optimiser or a part.
-    """
-    architecture = registry.get(Architecture, config.architecture)
-    parts = {kind: registry.get(record, getattr(config, kind) or getattr(architecture, kind))
-             for kind, record in PART_RECORDS.items()}  # fmt: skip
-    objective, optimiser = registry.get(Objective, config.objective), registry.get(Optimiser, config.optimiser)
-    return {"objective": objective, **parts, "optimiser": optimiser}
-
-
-def _complete(config: TrainConfig, given: Settings, registry: Registry) -> Settings:
-    """The given settings, checked; with all defaults of the objective and the optimiser, whatever these become."""
-    found = {}
-    for room, record in records(config, registry).items():
-        fill = settings.checked if room in PART_RECORDS else settings.complete
-        if filled := fill(record, given.get(room, {})):
-            found[room] = filled
-    return found
-
-
-def _same(saved: TrainConfig, given: Any, registry: Registry) -> Settings:
-    """The settings of a run, which are given once more.
-
-    Raises:
-        OptionError: one of them is another.
-    """
-    for room, record in records(saved, registry).items():
-        kept = settings.complete(record, saved.settings.get(room, {}))
-        for name, value in settings.checked(record, settings.nested(given).get(room, {})).items():
-            if value != kept[name]:
-                raise _another(f"{room}.{name}", kept[name], value)
-    return saved.settings
-
-
-def continued(saved: TrainConfig, options: dict[str, Any], registry: Registry) -> TrainConfig:
-    """The saved config of a run, with the options that a continued run may change.
-
-    Raises:
-        OptionError: an option contradicts the run.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    if "settings" in given:
-        given["settings"] = _same(saved, given["settings"], registry)
-    given = _without_size(saved, given, registry)
-    if "background" in given:
-        given["background"] = background.named(given["background"])
-    changed = {name: value for name, value in given.items() if value != getattr(saved, name)}
-    resumable = {choice.name for choice in fields(saved) if option_of(choice).resumable}
-    if refused := sorted(set(changed) - resumable):
-        name = refused[0]
-        raise _another(name, getattr(saved, name), changed[name])
-    if "steps" in changed:
-        changed.setdefault("epochs", None)
-    elif "epochs" in changed:
-        changed["steps"] = None
-    continued = replace(saved, **changed)
-    return _with_absolute_folder(continued, registry) if "data_dir" in changed else continued
-
-
-def _without_size(saved: TrainConfig, given: dict[str, Any], registry: Registry) -> dict[str, Any]:
-    """The options without a size of pictures that is the run's; raises OptionError for another."""
-    asked = {name: given[name] for name in NO_SIZE if name in given}
-    kept = shapes.told(data_shape(saved, registry)) if asked else {}
-    for name, value in asked.items():
-        if (shapes.image_size(value) if name == "image_size" else value) != kept.get(name):
-            raise _another(name, kept.get(name), value)
-    return {name: value for name, value in given.items() if name not in asked}
-
-
-def _another(name: str, kept: Any, given: Any) -> OptionError:
-    return OptionError(
-        f"the run was started with {name} {kept!r}, not {given!r}; leave the option out to continue it, or start "
-        "another run with another --out"
-    )
-
-
 def _ends(name: str, value: float | str | None) -> tuple[float, ...]:
     """The first and last value of what may be a schedule; raises OptionError where it is none."""
     if value is None:
@@ -357,43 +222,6 @@ def _ends(name: str, value: float | str | None) -> tuple[float, ...]:
         return Schedule.of(value).ends
     except ValueError as error:
         raise OptionError(f"--{name.replace('_', '-')}: {short(str(error), 200)}") from error
-
-
-def _with_background(config: TrainConfig, registry: Registry) -> TrainConfig:
-    """The config with a background where its dataset takes one.
-
-    Raises:
-        UnknownName: nothing registers the dataset.
-        OptionError: there is a background, and the dataset takes none.
-    """
-    dataset = registry.get(Dataset, config.dataset)
-    refuse_background(dataset, config.background)
-    return replace(config, background=config.background or WHITE) if dataset.takes_background else config
-
-
-def _with_absolute_folder(config: TrainConfig, registry: Registry) -> TrainConfig:
-    """The config with its data folder named from the root, so that the run finds it from everywhere.
-
-    Raises:
-        UnknownName: nothing registers the dataset.
-        DataError: the dataset is one of a person's own folder, which is not there.
-    """
-    if config.data_dir is None:
-        return config
-    return replace(config, data_dir=str(data_folder(config.data_dir, registry.get(Dataset, config.dataset))))
-
-
-def data_folder(given: str, dataset: Dataset) -> Path:
-    """The place of ``--data-dir``, from the root.
-
-    Raises:
-        DataError: the dataset is one of a person's own folder, which is not there.
-        OptionError: it is no place at all.
-    """
-    folder = absolute(given, "--data-dir")
-    if dataset.needs_data_dir and not dataset.in_shards and not folder.is_dir():
-        raise DataError(f"the data folder {given!r} does not exist; name one with --data-dir")
-    return folder
 
 
 def _positive(name: str, value: float | None) -> None:

@@ -17,13 +17,8 @@ from ali_plugin.pictures import background
 from ali_plugin.support.devices import computes_bf16, resolve_device
 from ali_plugin.training import distributed
 from ali_plugin.training.assemble import Assembled, assemble
-from ali_plugin.training.config import (
-    DEFAULT_ARCHITECTURE,
-    PICTURES_ARCHITECTURE,
-    TrainConfig,
-    configure,
-    data_folder,
-)
+from ali_plugin.training.config import DEFAULT_ARCHITECTURE, PICTURES_ARCHITECTURE, TrainConfig
+from ali_plugin.training.configure import configure, data_folder
 from ali_registry import Architecture, Dataset, InvalidRecord, Objective, Registry, TrainingDefaults, blaming
 
 SMALL, TOO_FEW = 5_000, 50  # pictures: up to so many are augmented, and so many are to be warned of

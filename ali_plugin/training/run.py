@@ -21,7 +21,8 @@ from ali_plugin.training.callbacks.collapse import CollapseWarning
 from ali_plugin.training.callbacks.held_out import HeldOutError
 from ali_plugin.training.callbacks.pictures import PictureSaver
 from ali_plugin.training.callbacks.record import RecordKeeper
-from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig, continued
+from ali_plugin.training.config import TRAIN_CONFIG_NAME, TrainConfig
+from ali_plugin.training.continued import continued
 from ali_plugin.training.decide import Decided, decide
 from ali_plugin.training.run_folder import refuse_unfit
 from ali_plugin.training.stream_batches import refuse_few_shards
