@@ -24,7 +24,6 @@ from ali_plugin.tasks.output import PICTURE, TENSORS, write_tensors
 from ali_registry.text import printable
 
 SHOWN = 16  # of the strangest, and of the most ordinary
-TABLE = ".csv"
 
 
 @dataclass(frozen=True)
