@@ -1,7 +1,7 @@
 """Two folders of colour pictures, 64x64, to train on: ``python benchmarks/picture_folders.py FOLDER``.
 
-FOLDER/scenes has 300 drawn landscapes, FOLDER/shapes 5,000 shapes of the example plugin in subfolders of their
-classes. Both are the same each time.
+FOLDER/scenes has 300 drawn landscapes to train on, and more to measure with, in subfolders of their times of day;
+FOLDER/shapes has 5,000 shapes of the example plugin in subfolders of their classes. Both are the same each time.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from PIL import Image, ImageDraw
 
 from ali_plugin.datasets.split import SPLITS
 
-SCENES, SIDE, FINE = 300, 64, 4  # pictures; pixels of a side, each drawn as so many
+SCENES = {"train": 300, "val": 60, "test": 600}
+SIDE, FINE = 64, 4  # pixels of a side, each drawn as so many
 SHAPES = Path(__file__).parent.parent / "examples" / "ali-plugin-resnets" / "ali_plugin_resnets" / "shapes.py"
-SKIES = (((40, 70, 140), (150, 190, 230)), ((110, 60, 110), (250, 170, 110)), ((10, 14, 40), (50, 60, 110)))
+SKIES = {
+    "day": ((40, 70, 140), (150, 190, 230)),
+    "dusk": ((110, 60, 110), (250, 170, 110)),
+    "night": ((10, 14, 40), (50, 60, 110)),
+}
 GROUNDS = ((60, 120, 60), (150, 130, 70), (210, 215, 225))
 WALLS, ROOFS = ((220, 200, 170), (180, 90, 80), (240, 240, 235)), ((120, 50, 40), (70, 70, 80))
 
 Colour = tuple[int, ...]
 
 
-def scene(random: np.random.Generator) -> Image.Image:
+def scene(time: str, random: np.random.Generator) -> Image.Image:
     """A sky with a sun or moon, two ranges of hills, and perhaps a house and some trees."""
     size = SIDE * FINE
-    kind = int(random.integers(len(SKIES)))
-    top, bottom = (np.array(_near(colour, random)) for colour in SKIES[kind])
+    top, bottom = (np.array(_near(colour, random)) for colour in SKIES[time])
     share = np.linspace(0, 1, size)[:, None, None]
     sky = np.broadcast_to(top + share * (bottom - top), (size, size, 3)).round().astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(sky))
@@ -82,10 +86,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
-    (folder / "scenes").mkdir(parents=True)
     random = np.random.default_rng(0)
-    for number in range(SCENES):
-        scene(random).save(folder / "scenes" / f"{number:03}.png")
+    for split, count in SCENES.items():
+        for number in range(count):
+            time = list(SKIES)[number % len(SKIES)]
+            path = folder / "scenes" / split / time / f"{number:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scene(time, random).save(path)
     shapes = runpy.run_path(str(SHAPES))["shapes"]
     for split in SPLITS:
         found = shapes(split, (3, SIDE, SIDE))

@@ -462,6 +462,8 @@ def test_schedules() -> None:
     burn_in = Schedule.of("linear:0.9->0.99@0.2")
     assert [round(burn_in.at(share), 4) for share in (0, 0.1, 0.2, 0.9)] == [0.9, 0.945, 0.99, 0.99]
     assert Schedule.of(3).at(0.7) == 3
+    step = Schedule.of("step:2->6@0.75")
+    assert [step.at(share) for share in (0, 0.74, 0.75, 0.99)] == [2, 2, 6, 6]
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ RECORD = Objective(name="thing", build="a:b", options=OPTIONS)
     ("word", "value"),
     [("truth=false", False), ("whole=5", 5), ("real=1", 1.0), ("real=1e-3", 0.001), ("text=", ""), ("text=1", "1"),
      ("pick=b", "b"), ("list=4,5,6", [4, 5, 6]), ("list=[7]", [7]), ("moving=2", 2.0), ("text=a=b", "a=b"),
-     ("moving=cosine:1->0", "cosine:1->0")],
+     ("moving=cosine:1->0", "cosine:1->0"), ("moving=step:1->0@0.75", "step:1->0@0.75")],
 )  # fmt: skip
 def test_words(word: str, value: Any) -> None:
     given = settings.parse([f"objective.{word}"])["objective"]
@@ -310,7 +310,8 @@ def test_words(word: str, value: Any) -> None:
      ("real=inf", "not a number"), ("real=1.01", "from 0 to 1"), ("real=x", "not a number"), ("real=null", "None, not"),
      ("pick=c", "'c', not 'a' or 'b'"), ("list=a,b", "not a list"), ("list=1.5", "not a list"),
      ("moving=-1", "of at least 0"), ("moving=cosine:1->-1", "-1.0, not a number of at least 0"),
-     ("moving=step:1->2", "no number and no schedule"), ("wole=1", "has no option 'wole'; did you mean 'whole'?"),
+     ("moving=jump:1->2", "no number and no schedule"),
+     ("moving=step:1->2", "after a share of the run"), ("wole=1", "has no option 'wole'; did you mean 'whole'?"),
      ("zzz=1", "has no option 'zzz'; it has truth, whole"), ("whole=" + "9" * 5000, "not an integer"),
      ("real=" + "[" * 100000, "not a number")],
 )  # fmt: skip
