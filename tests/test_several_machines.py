@@ -102,29 +102,45 @@ def test_two_nodes_make_the_run_of_one(agents: Agents, architecture: str, tmp_pa
         torch.testing.assert_close(one[name], two[name], rtol=2e-4, atol=2e-6, msg=name)
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers through /proc")
+
+
+def for_ever(run: Path) -> list[str]:
+    """What an agent starts: a run that only its end ends, with a checkpoint every few seconds."""
+    options = ["--arch", "mixture", "--batch-size", "20", "--log-every", "50", "--sample-every", "1000",
+               "--checkpoint-every", "200", "--device", "cpu", "--steps", str(10**7), "--out", str(run)]  # fmt: skip
+    return ["--no-python", *program(), "train", *options]
+
+
+def die(machine: subprocess.Popen[str]) -> None:
+    for process in (machine.pid, *workers_of(machine.pid)):
+        os.kill(process, signal.SIGKILL)
+
+
+def wait_for_checkpoint(run: Path, agent: subprocess.Popen[str]) -> Path:
+    """One more; returns the last before it."""
+    before = checkpoint.found(run)[-1]
+    wait_for(lambda: checkpoint.found(run)[-1] != before, agent)
+    return before
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers through /proc")
+@needs_proc
 @pytest.mark.parametrize("agents", ["1:2"], indirect=True)
 def test_a_late_joiner_a_dead_process_and_a_dead_agent(agents: Agents, tmp_path: Path) -> None:
-    run, ever = tmp_path / "run", 10**7
-    options = ["--arch", "mixture", "--batch-size", "20", "--log-every", "50", "--sample-every", "1000",
-               "--checkpoint-every", "200", "--device", "cpu", "--steps", str(ever), "--out", str(run)]  # fmt: skip
-    command = ["--no-python", *program(), "train", *options]
-    first = agents.start(*command)
+    run = tmp_path / "run"
+    first = agents.start(*for_ever(run))
     wait_for(lambda: processes_of(run) == 1, first)
-    second = agents.start(*command)
+    second = agents.start(*for_ever(run))
     wait_for(lambda: processes_of(run) == 2, first)
     worker = workers_of(first.pid)[-1]
     os.kill(worker, signal.SIGKILL)  # a process dies, both agents start theirs again
     wait_for(lambda: workers_of(first.pid) not in ([], [worker]), first)
-    before = checkpoint.found(run)[-1]
-    wait_for(lambda: checkpoint.found(run)[-1] != before, first)
+    wait_for_checkpoint(run, first)
     assert processes_of(run) == 2
-    for process in (second.pid, *workers_of(second.pid)):  # a machine dies
-        os.kill(process, signal.SIGKILL)
+    die(second)
     wait_for(lambda: processes_of(run) == 1, first)
-    before = checkpoint.found(run)[-1]
-    wait_for(lambda: checkpoint.found(run)[-1] != before, first)
+    before = wait_for_checkpoint(run, first)
     os.kill(first.pid, signal.SIGTERM)
     first.wait(WAITING)
     made = steps_of(run)  # and the steps at which a process was told to end
@@ -132,6 +148,28 @@ def test_a_late_joiner_a_dead_process_and_a_dead_agent(agents: Agents, tmp_path:
     assert [step for step in made if step % 50 == 0] == list(range(50, made[-1] + 1, 50))
     assert made[-1] == checkpoint.last_step(run) > int(before.name.removeprefix("step-"))
     assert (run / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.parametrize("agents", ["2"], indirect=True)
+def test_a_dead_machine_is_waited_for_and_the_first_is_missed(agents: Agents, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first, second = (agents.start(*for_ever(run)) for _ in range(2))
+    wait_for(lambda: processes_of(run) == 2, first)
+    die(second)
+    third = agents.start(*for_ever(run))
+    wait_for_checkpoint(run, first)
+    assert third.poll() is None
+    assert processes_of(run) == 2
+    die(first)  # at which all meet
+    assert third.wait(WAITING) != 0
+    before = checkpoint.last_step(run)
+    again, _ = (agents.start(*for_ever(run)) for _ in range(2))
+    wait_for_checkpoint(run, again)
+    made = steps_of(run)
+    assert made == sorted(set(made))
+    assert checkpoint.last_step(run) > before
 
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "several-machines"
