@@ -19,6 +19,7 @@ from ali_plugin.objectives.augment import Augment
 from ali_plugin.objectives.contrast import Contrast
 from ali_plugin.objectives.cycle import Cycle, Norm, Through, Weights
 from ali_plugin.objectives.game import Batch, Game, parameters
+from ali_plugin.objectives.known import backward, gradient_of
 from ali_plugin.objectives.penalty import squared_gradients
 from ali_plugin.objectives.semi_supervised import class_gradients
 
@@ -155,18 +156,17 @@ class AdversarialGame(Game):
         of_d, of_g = torch.autograd.grad(loss_d, apart), torch.autograd.grad(loss_g, apart)
         own = parameters(self.discriminator)
         if self.couples_batch or len(scores) > 1:
-            torch.autograd.backward(scores, of_g, inputs=leaves, retain_graph=True)
-            torch.autograd.backward(scores, of_d, inputs=own)
+            backward(scores, of_g, leaves, retain_graph=True)
+            backward(scores, of_d, own)
         else:
             # Both losses reach the input of a judgement through one Jacobian, so that one backward gives both
             # gradients: the second is the first times the ratio (one-stage GANs, Shen et al., 2021).
             smallest = torch.full_like(of_d[0], SMALLEST_WEIGHT).copysign(of_d[0])
             weights = torch.where(of_d[0].abs() < SMALLEST_WEIGHT, smallest, of_d[0])
-            scores[0].backward(weights, inputs=[*leaves, *own])
+            backward(scores, [weights], [*leaves, *own])
             of_q, of_p = (of_g[0] / weights).repeat_interleave(self.packing).chunk(2)
             for leaf, ratio in zip(leaves, (of_p, of_q), strict=True):
-                assert leaf.grad is not None
-                leaf.grad *= ratio.reshape(-1, *[1] * (leaf.ndim - 1)).to(leaf.dtype)
+                gradient_of(leaf).mul_(ratio.reshape(-1, *[1] * (leaf.ndim - 1)).to(leaf.dtype))
         q, p = apart[-1].detach().chunk(2)
         return {
             "loss_discriminator": loss_d.detach(),
@@ -201,11 +201,11 @@ class AdversarialGame(Game):
         terms = self.cycle.terms(weights, batch, q, x_tilde, condition)
         if self.contrast is not None and self.now["contrast"]:
             terms["contrast"] = (self.now["contrast"], self.contrast.term(batch[0], q[0].mean, condition))
-        ends, gradients = [x_tilde, q[1]], [leaf.grad for leaf in leaves]
+        ends, gradients = [x_tilde, q[1]], [gradient_of(leaf) for leaf in leaves]
         for weight, term in terms.values():
             ends.append(term)
             gradients.append(torch.full_like(term, weight))
-        torch.autograd.backward(ends, gradients, inputs=parameters(self.encoder, self.decoder))
+        backward(ends, gradients, parameters(self.encoder, self.decoder))
         return {name: term.detach() for name, (_, term) in terms.items()}
 
     def _features(self, asked: bool) -> Callable[[Tensor], Tensor] | None:
