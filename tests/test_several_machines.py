@@ -43,8 +43,9 @@ class Agents:
     """Agents of one run, started as on machines of its own each; they end with the test."""
 
     def __init__(self, nodes: str) -> None:
+        self._port = free_port()
         self._launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes, "--nproc-per-node", "1",
-                        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}", "--rdzv-id", "tests",
+                        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{self._port}", "--rdzv-id", "tests",
                         "--rdzv-conf", SOON, "--local-addr", "localhost", "--max-restarts", "3"]  # fmt: skip
         self.started: list[subprocess.Popen[str]] = []
 
@@ -55,12 +56,23 @@ class Agents:
         self.started.append(agent)
         return agent
 
+    def start_first(self, *command: str) -> subprocess.Popen[str]:
+        """The machine at which all meet: the one that is there before any other, as all have one address here."""
+        agent = self.start(*command)
+        wait_for(self._is_met, agent)
+        return agent
+
+    def _is_met(self) -> bool:
+        with socket.socket() as tried:
+            return tried.connect_ex(("localhost", self._port)) == 0
+
     def end(self) -> None:
         for agent in self.started:
             if agent.poll() is None:
-                for process in (*workers_of(agent.pid), agent.pid):
-                    os.kill(process, signal.SIGKILL)
-            agent.communicate()
+                die(agent)
+            agent.wait()
+            assert agent.stderr is not None
+            agent.stderr.close()
 
 
 @pytest.fixture
@@ -155,7 +167,7 @@ def test_a_late_joiner_a_dead_process_and_a_dead_agent(agents: Agents, tmp_path:
 @pytest.mark.parametrize("agents", ["2"], indirect=True)
 def test_a_dead_machine_is_waited_for_and_the_first_is_missed(agents: Agents, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    first, second = (agents.start(*for_ever(run)) for _ in range(2))
+    first, second = agents.start_first(*for_ever(run)), agents.start(*for_ever(run))
     wait_for(lambda: processes_of(run) == 2, first)
     die(second)
     third = agents.start(*for_ever(run))
@@ -165,7 +177,7 @@ def test_a_dead_machine_is_waited_for_and_the_first_is_missed(agents: Agents, tm
     die(first)  # at which all meet
     assert third.wait(WAITING) != 0
     before = checkpoint.last_step(run)
-    again, _ = (agents.start(*for_ever(run)) for _ in range(2))
+    again, _ = agents.start_first(*for_ever(run)), agents.start(*for_ever(run))
     wait_for_checkpoint(run, again)
     made = steps_of(run)
     assert made == sorted(set(made))
