@@ -1,8 +1,8 @@
 """What the averaging of gradients costs a step, in processes of this machine.
 
-``python benchmarks/averaging.py --arch fashion`` prints medians over the steps of process 0. Before each averaging the
-processes wait for each other, outside of what is timed: else the slower one's delay would count as a message. Beside
-seconds there are those of the processor, which other programs of a busy machine do not change.
+``python benchmarks/averaging.py --arch fashion`` prints medians over the steps of process 0, on random pictures. Before
+each averaging the processes wait for each other, outside of what is timed: else the slower one's delay would count as a
+message. Beside seconds there are those of the processor, which other programs of a busy machine change less.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from ali_plugin.config import shapes
+from ali_plugin.datasets.split import DataSplit
+from ali_plugin.support.devices import keep_freed_memory
 from ali_plugin.training import distributed, step
 from ali_plugin.training.assemble import assemble, working
 from ali_plugin.training.configure import configure
-from ali_registry import default_registry
+from ali_registry import Architecture, default_registry
 
 WARM_UP = 3  # steps
+SAMPLES, CLASSES = 512, 10
 
 
 class Clock:
@@ -44,6 +49,13 @@ class Clock:
         return statistics.median(passed), statistics.median(worked)
 
 
+def pictures(architecture: str) -> DataSplit:
+    """Noise in the shape that an architecture takes."""
+    random, shape = np.random.default_rng(0), shapes.example(default_registry().get(Architecture, architecture))
+    data = random.integers(0, 256, (SAMPLES, *shape), dtype=np.uint8)
+    return DataSplit(data, random.integers(0, CLASSES, SAMPLES), tuple(map(str, range(CLASSES))))
+
+
 def train(architecture: str, batch_size: int | None, steps: int) -> None:
     """Take steps in this process of a run, and print what process 0 has seen."""
     whole, waiting, averaging = Clock(), Clock(), Clock()
@@ -58,7 +70,9 @@ def train(architecture: str, batch_size: int | None, steps: int) -> None:
     step.average_gradients = timed  # type: ignore[attr-defined]
     with distributed.process_group("cpu"):
         options = {"architecture": architecture, "batch_size": batch_size, "steps": WARM_UP + steps, "device": "cpu"}
-        run = assemble(configure(options, default_registry()), default_registry())
+        noise, registry = pictures(architecture), default_registry()
+        run = assemble(configure(options, registry), registry, data=(noise, noise))
+        keep_freed_memory()  # as a run does
         with working(run.stream):
             for number in range(WARM_UP + steps):
                 run.step.schedule(number, WARM_UP + steps)
@@ -67,13 +81,16 @@ def train(architecture: str, batch_size: int | None, steps: int) -> None:
                 with whole:
                     run.step(batch)
         if distributed.rank() == 0:
-            print(json.dumps(figures(run.config.architecture, run.config.batch_size, whole, waiting, averaging)))
+            parameters = [p for player in run.step.players.values() for p in player.parameters]
+            size = sum(parameter.nbytes for parameter in parameters)
+            sizes = {"batch_size": run.config.batch_size, "message_mb": round(size / 1e6, 1)}
+            print(json.dumps({"architecture": architecture, **sizes, **figures(whole, waiting, averaging)}))
 
 
-def figures(architecture: str, batch_size: int, whole: Clock, waiting: Clock, averaging: Clock) -> dict[str, object]:
+def figures(whole: Clock, waiting: Clock, averaging: Clock) -> dict[str, object]:
     (step_passed, step_worked), (waited, spun), (passed, worked) = (c.medians() for c in (whole, waiting, averaging))
     return {
-        "architecture": architecture, "batch_size": batch_size, "processes": distributed.world_size(),
+        "processes": distributed.world_size(),
         "step_ms": round(1000 * (step_passed - waited), 2), "averaging_ms": round(1000 * passed, 2),
         "share": round(passed / (step_passed - waited), 4),
         "processor_step_ms": round(1000 * (step_worked - spun), 2), "processor_averaging_ms": round(1000 * worked, 2),

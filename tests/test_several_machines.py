@@ -43,8 +43,9 @@ class Agents:
     """Agents of one run, started as on machines of its own each; they end with the test."""
 
     def __init__(self, nodes: str) -> None:
+        self._port = free_port()
         self._launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes, "--nproc-per-node", "1",
-                        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}", "--rdzv-id", "tests",
+                        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{self._port}", "--rdzv-id", "tests",
                         "--rdzv-conf", SOON, "--local-addr", "localhost", "--max-restarts", "3"]  # fmt: skip
         self.started: list[subprocess.Popen[str]] = []
 
@@ -55,12 +56,23 @@ class Agents:
         self.started.append(agent)
         return agent
 
+    def start_first(self, *command: str) -> subprocess.Popen[str]:
+        """The machine at which all meet: the one that is there before any other, as all have one address here."""
+        agent = self.start(*command)
+        wait_for(self._is_met, agent)
+        return agent
+
+    def _is_met(self) -> bool:
+        with socket.socket() as tried:
+            return tried.connect_ex(("localhost", self._port)) == 0
+
     def end(self) -> None:
         for agent in self.started:
             if agent.poll() is None:
-                for process in (*workers_of(agent.pid), agent.pid):
-                    os.kill(process, signal.SIGKILL)
-            agent.communicate()
+                die(agent)
+            agent.wait()
+            assert agent.stderr is not None
+            agent.stderr.close()
 
 
 @pytest.fixture
@@ -102,29 +114,45 @@ def test_two_nodes_make_the_run_of_one(agents: Agents, architecture: str, tmp_pa
         torch.testing.assert_close(one[name], two[name], rtol=2e-4, atol=2e-6, msg=name)
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers through /proc")
+
+
+def for_ever(run: Path) -> list[str]:
+    """What an agent starts: a run that only its end ends, with a checkpoint every few seconds."""
+    options = ["--arch", "mixture", "--batch-size", "20", "--log-every", "50", "--sample-every", "1000",
+               "--checkpoint-every", "200", "--device", "cpu", "--steps", str(10**7), "--out", str(run)]  # fmt: skip
+    return ["--no-python", *program(), "train", *options]
+
+
+def die(machine: subprocess.Popen[str]) -> None:
+    for process in (machine.pid, *workers_of(machine.pid)):
+        os.kill(process, signal.SIGKILL)
+
+
+def wait_for_checkpoint(run: Path, agent: subprocess.Popen[str]) -> Path:
+    """One more; returns the last before it."""
+    before = checkpoint.found(run)[-1]
+    wait_for(lambda: checkpoint.found(run)[-1] != before, agent)
+    return before
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers through /proc")
+@needs_proc
 @pytest.mark.parametrize("agents", ["1:2"], indirect=True)
 def test_a_late_joiner_a_dead_process_and_a_dead_agent(agents: Agents, tmp_path: Path) -> None:
-    run, ever = tmp_path / "run", 10**7
-    options = ["--arch", "mixture", "--batch-size", "20", "--log-every", "50", "--sample-every", "1000",
-               "--checkpoint-every", "200", "--device", "cpu", "--steps", str(ever), "--out", str(run)]  # fmt: skip
-    command = ["--no-python", *program(), "train", *options]
-    first = agents.start(*command)
+    run = tmp_path / "run"
+    first = agents.start(*for_ever(run))
     wait_for(lambda: processes_of(run) == 1, first)
-    second = agents.start(*command)
+    second = agents.start(*for_ever(run))
     wait_for(lambda: processes_of(run) == 2, first)
     worker = workers_of(first.pid)[-1]
     os.kill(worker, signal.SIGKILL)  # a process dies, both agents start theirs again
     wait_for(lambda: workers_of(first.pid) not in ([], [worker]), first)
-    before = checkpoint.found(run)[-1]
-    wait_for(lambda: checkpoint.found(run)[-1] != before, first)
+    wait_for_checkpoint(run, first)
     assert processes_of(run) == 2
-    for process in (second.pid, *workers_of(second.pid)):  # a machine dies
-        os.kill(process, signal.SIGKILL)
+    die(second)
     wait_for(lambda: processes_of(run) == 1, first)
-    before = checkpoint.found(run)[-1]
-    wait_for(lambda: checkpoint.found(run)[-1] != before, first)
+    before = wait_for_checkpoint(run, first)
     os.kill(first.pid, signal.SIGTERM)
     first.wait(WAITING)
     made = steps_of(run)  # and the steps at which a process was told to end
@@ -132,6 +160,28 @@ def test_a_late_joiner_a_dead_process_and_a_dead_agent(agents: Agents, tmp_path:
     assert [step for step in made if step % 50 == 0] == list(range(50, made[-1] + 1, 50))
     assert made[-1] == checkpoint.last_step(run) > int(before.name.removeprefix("step-"))
     assert (run / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.parametrize("agents", ["2"], indirect=True)
+def test_a_dead_machine_is_waited_for_and_the_first_is_missed(agents: Agents, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first, second = agents.start_first(*for_ever(run)), agents.start(*for_ever(run))
+    wait_for(lambda: processes_of(run) == 2, first)
+    die(second)
+    third = agents.start(*for_ever(run))
+    wait_for_checkpoint(run, first)
+    assert third.poll() is None
+    assert processes_of(run) == 2
+    die(first)  # at which all meet
+    assert third.wait(WAITING) != 0
+    before = checkpoint.last_step(run)
+    again, _ = agents.start_first(*for_ever(run)), agents.start(*for_ever(run))
+    wait_for_checkpoint(run, again)
+    made = steps_of(run)
+    assert made == sorted(set(made))
+    assert checkpoint.last_step(run) > before
 
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "several-machines"
@@ -270,7 +320,9 @@ def test_a_launch_that_is_refused_stays_refused_when_it_is_started_again(trained
                "--master-port", str(free_port()), "--no-python", *program(), "train", *TINY]  # fmt: skip
     ended = subprocess.run([*command, "--out", str(trained)], capture_output=True, text=True, timeout=WAITING)
     assert ended.returncode == 1
-    assert ended.stderr.count("continue its run with --resume") == 2
+    said = [line for line in ended.stderr.splitlines() if line.startswith("error:")]  # torchrun shows the last again
+    assert len(said) == 2, ended.stderr
+    assert all("continue its run with --resume" in line for line in said)
     assert steps_of(trained) == before
 
 

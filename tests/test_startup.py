@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import TINY
+
 FORBIDDEN = {
     "ali_registry": {"torch", "ali_plugin", "ali_cli"},
     "ali_plugin": {"ali_cli"},
@@ -30,6 +32,19 @@ def test_light_commands_do_not_import_torch(arguments: list[str]) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_run_does_not_import_the_compiler(tmp_path: Path) -> None:
+    """It takes nearly as long to import as torch, and torch's optimisers and autograd do it at their first call."""
+    code = (
+        "import sys\nfrom ali_cli.main import main\n"
+        f"sys.argv = ['ali', 'train', *{TINY!r}, '--steps', '2', '--out', {str(tmp_path / 'run')!r}]\n"
+        "main()\n"
+        "heavy = {'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def imports_of(package: str) -> Iterator[tuple[Path, str]]:

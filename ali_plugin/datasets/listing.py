@@ -182,14 +182,19 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def drawn(names: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def drawn(names: tuple[str, ...], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """The files' numbers in an order that is drawn by their names, so that new files do not change that of others;
     of each class there are as many in any part of it as in the whole."""
-    draws = np.frombuffer(
-        b"".join(blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in names), ">u8"
-    )
+    draws = _draws(names)
     by_class = np.lexsort((draws, labels))  # rows of a class side by side, in the order of their draws
     _, first, sizes = np.unique(labels[by_class], return_index=True, return_counts=True)
     share = np.empty(len(draws))
     share[by_class] = (np.arange(len(draws)) - np.repeat(first, sizes) + 0.5) / np.repeat(sizes, sizes)
     return np.lexsort((draws, share)).astype(np.int64)
+
+
+@shared
+def _draws(names: tuple[str, ...]) -> NDArray[np.uint64]:
+    """A number (N,) that each name stands for."""
+    digests = [blake2b(os.fsencode(name), key=SEED, digest_size=8).digest() for name in names]
+    return np.frombuffer(b"".join(digests), ">u8")

@@ -19,6 +19,7 @@ from ali_plugin.objectives.augment import Augment
 from ali_plugin.objectives.contrast import Contrast
 from ali_plugin.objectives.cycle import Cycle, Norm, Through, Weights
 from ali_plugin.objectives.game import Batch, Game, parameters
+from ali_plugin.objectives.known import backward, gradient_of
 from ali_plugin.objectives.penalty import squared_gradients
 from ali_plugin.objectives.semi_supervised import class_gradients
 
@@ -132,17 +133,17 @@ class AdversarialGame(Game):
             x_tilde = model.likelihood(z, condition).sample()
         figures: dict[str, Tensor] = {}
         ends: list[Tensor] = []
-        outward: list[Tensor | None] = []
+        outward: list[Tensor] = []
         if not self.settling:
             x_leaf, z_leaf = (fake.detach().requires_grad_() for fake in (x_tilde, z_hat))
             figures = self._judge(batch, (x_leaf, z_leaf), z)
-            ends, outward = [x_tilde, z_hat], [x_leaf.grad, z_leaf.grad]
+            ends, outward = [x_tilde, z_hat], [gradient_of(x_leaf), gradient_of(z_leaf)]
         for name, (weight, term) in self._terms((x, z), (posterior, z_hat), x_tilde, condition).items():
             ends.append(term)
             outward.append(torch.full_like(term, weight))
             figures[name] = term.detach()
         moving = (self.encoder,) if self.settling else (self.encoder, self.decoder)
-        torch.autograd.backward(ends, outward, inputs=parameters(*moving))
+        backward(ends, outward, parameters(*moving))
         return figures
 
     def _judge(self, batch: Batch, leaves: Pairs, z: Tensor) -> dict[str, Tensor]:
@@ -179,18 +180,17 @@ class AdversarialGame(Game):
         of_d, of_g = torch.autograd.grad(loss_d, apart), torch.autograd.grad(loss_g, apart)
         own = parameters(self.discriminator)
         if self.couples_batch or len(scores) > 1:
-            torch.autograd.backward(scores, of_g, inputs=leaves, retain_graph=True)
-            torch.autograd.backward(scores, of_d, inputs=own)
+            backward(scores, of_g, leaves, retain_graph=True)
+            backward(scores, of_d, own)
         else:
             # Both losses reach the input of a judgement through one Jacobian, so that one backward gives both
             # gradients: the second is the first times the ratio (one-stage GANs, Shen et al., 2021).
             smallest = torch.full_like(of_d[0], SMALLEST_WEIGHT).copysign(of_d[0])
             weights = torch.where(of_d[0].abs() < SMALLEST_WEIGHT, smallest, of_d[0])
-            scores[0].backward(weights, inputs=[*leaves, *own])
+            backward(scores, [weights], [*leaves, *own])
             of_q, of_p = (of_g[0] / weights).repeat_interleave(self.packing).chunk(2)
             for leaf, ratio in zip(leaves, (of_p, of_q), strict=True):
-                assert leaf.grad is not None
-                leaf.grad *= ratio.reshape(-1, *[1] * (leaf.ndim - 1)).to(leaf.dtype)
+                gradient_of(leaf).mul_(ratio.reshape(-1, *[1] * (leaf.ndim - 1)).to(leaf.dtype))
         q, p = apart[-1].detach().chunk(2)
         return {
             "loss_discriminator": loss_d.detach(),

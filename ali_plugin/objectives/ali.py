@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 from ali_plugin.model import ALI, pair_logit
 from ali_plugin.nets.protocol import offers
 from ali_plugin.objectives.game import Batch, Game, parameters
+from ali_plugin.objectives.known import backward, gradient_of
 
 SMALLEST_WEIGHT = 1e-12  # of a sample in D's backward: its gradient is negligible, the ratio stays finite
 
@@ -52,8 +53,8 @@ class ALIGame(Game):
         # Under autocast the logits come in half precision; losses are never taken there.
         logits = pair_logit(outputs.to(torch.promote_types(outputs.dtype, torch.float32)))  # (2B,), q before p
 
-        backward = self._two_backwards if self.couples_batch else self._one_backward
-        torch.autograd.backward(fakes, backward(logits, (x_leaf, z_leaf)))
+        of_fakes = self._two_backwards if self.couples_batch else self._one_backward
+        backward(fakes, of_fakes(logits, (x_leaf, z_leaf)))
         return _figures(*logits.detach().chunk(2))
 
     def _one_backward(self, logits: Tensor, leaves: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -68,8 +69,8 @@ class ALIGame(Game):
         # -sigmoid(-l_p)/n. Bounded away from 0, where float32 would lose the ratio.
         d_q = -torch.sigmoid(-l_q).clamp_min(SMALLEST_WEIGHT)
         d_p = torch.sigmoid(l_p).clamp_min(SMALLEST_WEIGHT)
-        logits.backward(torch.cat([d_q, d_p]) / n, inputs=[*leaves, *parameters(self.discriminator)])
-        of_x, of_z = (_gradient(leaf) for leaf in leaves)
+        backward([logits], [torch.cat([d_q, d_p]) / n], [*leaves, *parameters(self.discriminator)])
+        of_x, of_z = (gradient_of(leaf) for leaf in leaves)
         return of_x * _per_sample(-torch.sigmoid(-l_p) / d_p, of_x), of_z * _per_sample(torch.sigmoid(l_q) / d_q, of_z)
 
     def _two_backwards(self, logits: Tensor, leaves: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -79,12 +80,7 @@ class ALIGame(Game):
         loss_g.backward(inputs=leaves, retain_graph=True)
         loss_d = softplus(-l_q).mean() + softplus(l_p).mean()
         loss_d.backward(inputs=parameters(self.discriminator))
-        return tuple(_gradient(leaf) for leaf in leaves)
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    assert leaf.grad is not None
-    return leaf.grad
+        return tuple(gradient_of(leaf) for leaf in leaves)
 
 
 def _per_sample(weight: Tensor, like: Tensor) -> Tensor:

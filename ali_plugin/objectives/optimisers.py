@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import unwrap
+from typing import TypeVar, cast
 
-from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+import torch
+from torch import nn, optim
+from torch.optim import Optimizer
+
+Kind = TypeVar("Kind", bound=Optimizer)
+
+
+def eager(kind: type[Kind]) -> type[Kind]:
+    """A kind of optimiser without what wraps its methods for torch.compile.
+
+    The wrappers import the compiler at their first call, which takes nearly as long as importing torch. With --compile
+    a run compiles its nets, and no optimiser.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    plain = {name: unwrap(getattr(kind, name)) for name in names}
+    made = type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(unwrap(kind.step))})
+    return cast(type[Kind], made)
+
+
+Adam, AdamW, SGD = eager(optim.Adam), eager(optim.AdamW), eager(optim.SGD)
 
 
 def adam(

@@ -151,15 +151,19 @@ def average_gradients(optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
     if not dist.is_initialized():
         return
     parameters = [p for o in optimisers.values() for group in o.param_groups for p in group["params"]]
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
+    moving = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
+    if not moving:
         return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([gradient.flatten() for _, gradient in moving])
     with talking():
         dist.all_reduce(flat)
     flat /= world_size()
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    means = flat.split([gradient.numel() for _, gradient in moving])
+    for (parameter, gradient), mean in zip(moving, means, strict=True):
+        if gradient.is_contiguous() and gradient.dtype == flat.dtype:
+            parameter.grad = mean.view_as(gradient)  # not copied back
+        else:  # fused optimisers take it for granted that a gradient lies in memory as its parameter does
+            gradient.copy_(mean.view_as(gradient))
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
