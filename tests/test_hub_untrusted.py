@@ -253,6 +253,19 @@ def test_records_from_elsewhere_are_not_believed(hub: LocalHub, published: str, 
     assert own(load, REPO, cache_dir=cache) == load(model)
 
 
+def test_a_branch_that_lost_its_commit_with_the_power_is_mended(
+    anybody: Client, published: str, model: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    anybody(load, REPO, cache_dir=cache)
+    (branch,) = cache.rglob("refs/main")
+    assert branch.read_text() == published
+    branch.write_text("")
+    assert "which it is not; remove" in anybody(refusal, REPO, cache_dir=cache, local_files_only=True)
+    assert anybody(load, REPO, cache_dir=cache) == load(model)
+    assert branch.read_text() == published
+
+
 def test_a_cache_that_cannot_be_compared(hub: LocalHub, anybody: Client, published: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     anybody(load, REPO, cache_dir=cache)

@@ -294,7 +294,7 @@ def _remember(cache: Cache, revision: str, commit: str) -> None:
     place = cache.folder / "refs" / revision
     with suppress(OSError, FolderError):
         if not place.is_file() or place.read_bytes() != commit.encode():
-            atomic.write(place, commit)
+            atomic.write(place, commit, lasting=False)  # no more than the files that it leads to
 
 
 def _remove(path: Path) -> None:

@@ -60,7 +60,7 @@ class Records:
             if self._place and any(self._known.get(name) != row for name, row in known.items()):
                 _let_time_pass(self._folder, max(identity[2] for _, identity in found.values()))
                 self._known = {**self._known, **known}
-                atomic.write(self._place, json.dumps(self._known))
+                atomic.write(self._place, json.dumps(self._known), lasting=False)  # as the client's files are
 
 
 def _place(folder: Path) -> Path | None:

@@ -24,10 +24,14 @@ LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on leaving, sync it and rename it to ``path``.
 
     A file that is replaced keeps its mode; a link is replaced by the file, what it led to stays.
+
+    Args:
+        lasting: wait for the disk. Otherwise a failure of the power, and that alone, can leave an empty file: enough
+            for what only says something of other files that nobody waits for.
 
     Raises:
         FolderError: the disk is full, the folder cannot be written, or ``path`` is read-only or no regular file;
@@ -42,12 +46,14 @@ def replacing(path: Path) -> Iterator[Path]:
         raise FolderError(f"cannot write {path}: {error.strerror or error}") from error
     try:
         yield temporary
-        sync(temporary)
+        if lasting:
+            sync(temporary)
         if mode is not None:
             with suppress(OSError):  # file systems without modes
                 temporary.chmod(mode)
         temporary.replace(path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except (OSError, SafetensorError) as error:
         raise FolderError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
@@ -91,10 +97,11 @@ def making(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Replace a file's content as a whole."""
+def write(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
+    """Replace a file's content as a whole; see ``replacing``."""
     data = content.encode() if isinstance(content, str) else content
-    write_with(path, lambda temporary: temporary.write_bytes(data))
+    with replacing(path, lasting=lasting) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_with(path: Path, save: Callable[[Path], object]) -> None:
