@@ -20,8 +20,9 @@ from ali_plugin.support.limits import MAX_BUILD_SECONDS, MAX_PARAMETERS, MAX_REG
 def bounded(what: str) -> Iterator[None]:
     """Raise ConfigError out of the code inside when this thread builds a net that is too large.
 
-    Bounds are on the modules, parameters and buffers, on their numbers, and on the time where they take no memory (on
-    the meta device): with memory it goes into the first values.
+    Bounds are on the modules, parameters and buffers, on their numbers, and on this thread's own time at work, which
+    other programs do not lengthen, where they take no memory (on the meta device): with memory it goes into the first
+    values.
     """
     tally = _Tally(what)
     handles = [
@@ -39,7 +40,7 @@ def bounded(what: str) -> Iterator[None]:
 class _Tally:
     def __init__(self, what: str) -> None:
         self.what, self.thread = what, threading.get_ident()
-        self.end = time.monotonic() + MAX_BUILD_SECONDS
+        self.end = time.thread_time() + MAX_BUILD_SECONDS
         self.registered = self.numbers = 0
 
     def add(self, _: nn.Module, name: str, added: Any) -> None:
@@ -52,8 +53,8 @@ class _Tally:
             self.numbers += added.numel()
             if self.numbers > MAX_PARAMETERS:
                 self._refuse(f"more than {MAX_PARAMETERS} numbers")
-            if added.is_meta and time.monotonic() > self.end:
-                self._refuse(f"not built after {MAX_BUILD_SECONDS:g} s")
+            if added.is_meta and time.thread_time() > self.end:
+                self._refuse(f"not built after {MAX_BUILD_SECONDS:g} s of work")
 
     def _refuse(self, found: str) -> None:
         raise ConfigError(f"{self.what} is absurdly large: {found}")
