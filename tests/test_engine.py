@@ -48,7 +48,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def kill_and_resume(times: int, tmp_path: Path, ali: Ali) -> None:
     """Kill a run at random moments so often, while it trains or saves; it ends with the undisturbed weights."""
-    common = ["-q", "train", "--steps", str(50 * times), "--batch-size", "20", "--checkpoint-every", "3",
+    common = ["-q", "train", "--steps", str(30 * times), "--batch-size", "20", "--checkpoint-every", "3",
               "--sample-every", "20", "--log-every", "3", "--device", "cpu"]  # fmt: skip
     assert ali(*common, "--out", tmp_path / "whole").code == 0
     out, chance = tmp_path / "killed", random.Random(0)
@@ -62,7 +62,7 @@ def kill_and_resume(times: int, tmp_path: Path, ali: Ali) -> None:
         end = time.monotonic() + 120
         while saved() == before and process.poll() is None and time.monotonic() < end:  # until it has got on
             time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.15))
         assert process.poll() is None, "the run was over before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
