@@ -202,13 +202,16 @@ def test_a_group_that_fails_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_goes_on_with_another_number_of_processes(trained: Path, ali: Ali) -> None:
-    """From one, which is this process, to two and back."""
+    """From one, which is this process, to two, of which one writes, and back."""
 
     def words(processes: int, steps: int) -> list[str]:
         return ["train", "--resume", "--devices", str(processes), "--steps", str(steps), "--out", str(trained)]
 
-    two = subprocess.run([*program(), *words(2, 35)], capture_output=True, text=True, timeout=600)
+    (trained / "samples.png").unlink()
+    two = subprocess.run([*program(), *words(2, 35), "--json"], capture_output=True, text=True, timeout=600)
     assert two.returncode == 0, two.stderr
+    assert two.stdout.count('"steps": 35') == 1
+    assert (trained / "samples.png").exists()
     one = ali(*words(1, 40))
     assert one.code == 0, one.err
     for before, now, said in ((1, 2, two.stderr), (2, 1, one.err)):

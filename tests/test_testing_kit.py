@@ -29,7 +29,7 @@ from ali_plugin.testing.dataset import Subject
 from ali_registry import Registry, build_registry, default_registry
 
 BUILT_IN = build_registry(only=())
-QUICK = 12_000_000
+QUICK = 15_000_000
 """Parameters; an architecture with more takes seconds and is left to the slow tests."""
 
 
