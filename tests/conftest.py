@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from ali_cli.main import main
+from ali_plugin.evaluation import classifier
 from hub.fixtures import hub as hub
 from hub.fixtures import hub_server as hub_server
 
@@ -39,6 +39,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def hasty_classifier(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that do not look at what a classifier's features are worth: it is trained for a moment, and its
+    weights stay away from the cache of other tests."""
+    monkeypatch.setattr(classifier, "MOST_STEPS", 5)
+    monkeypatch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 Ali = Callable[..., Result]
@@ -71,7 +79,11 @@ def program() -> list[str]:
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of 30 small steps, which tests take copies of."""
     out = tmp_path_factory.mktemp("trained") / "run"
-    subprocess.run([*program(), "-q", "train", "--steps", "30", *TINY, "--out", str(out)], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ali", "-q", "train", "--steps", "30", *TINY, "--out", str(out)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code
     return out
 
 

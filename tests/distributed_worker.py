@@ -1,7 +1,7 @@
 """A process of ``test_distributed``: trains a tiny model whose noise depends on the row, not on the process.
 
-Called by torchrun as ``distributed_worker.py plain|batch-norm|penalties OUT``; the last has a batch norm in D that is
-differentiated twice.
+Called by torchrun as ``distributed_worker.py OUT plain|batch-norm|penalties...``, which trains each into a folder of
+its name in ``OUT``; the last has a batch norm in D that is differentiated twice.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class RowNoise:
         return whole.tensor_split(distributed.world_size())[distributed.rank()]
 
 
-def main(architecture: str, out: Path) -> None:
+def train(architecture: str, out: Path) -> None:
+    """Train in this process's group."""
     registry = build_registry(only=(), plugins=[Plugin(triple(architecture != "plain"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()
@@ -102,15 +103,20 @@ def main(architecture: str, out: Path) -> None:
         terms = {"gamma": 1.0, "penalty_every": 2, "cycle_x": 1.0, "cycle_z": 1.0, "packing": 2}
         # Gradient descent: Adam would move a weight whose gradient is rounding alone as far as any other.
         options |= {"objective": "alice", "settings": {"objective": terms}, "optimiser": "sgd", "lr": 0.1}
+    trainer = prepare(options, out, registry=registry)
+    ALI.prior = lambda self, n, *_: noise(n, self.config.latent_size)  # type: ignore[method-assign]
+    start = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.callbacks.clear()  # pictures would draw noise on one process alone
+    trainer.run()
+    if distributed.rank() == 0:
+        save_file(start, out / "start.safetensors")
+
+
+def main(out: Path, architectures: list[str]) -> None:
     with distributed.process_group("cpu"):
-        trainer = prepare(options, out, registry=registry)
-        ALI.prior = lambda self, n, *_: noise(n, self.config.latent_size)  # type: ignore[method-assign]
-        start = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-        trainer.callbacks.clear()  # pictures would draw noise on one process alone
-        trainer.run()
-        if distributed.rank() == 0:
-            save_file(start, out / "start.safetensors")
+        for architecture in architectures:
+            train(architecture, out / architecture)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])

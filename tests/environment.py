@@ -11,9 +11,11 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from several import Ended, each
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class FreshEnvironment:
     ) -> subprocess.CompletedProcess[str]:
         """Run the real command line in it."""
         return self.run("ali_cli", *arguments, cwd=cwd, check=check, env=env)
+
+    def each(self, *commands: Sequence[object], env: Mapping[str, str] | None = None) -> list[Ended]:
+        """Run the command line several times in one process of it."""
+        return each(*commands, env=env, python=self.python)
 
 
 PATHS = ("purelib", "platlib")

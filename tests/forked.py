@@ -1,7 +1,7 @@
 """A process of ``test_run_folder``: trains a tiny model in children that it forks, at once or killed on the way.
 
-Called as ``forked.py race new|resume ROUNDS FOLDER`` or ``forked.py kill anywhere|metrics|end KILLS FOLDER``; prints
-JSON. To fork spares each child the import of torch.
+Called as ``forked.py race ROUNDS FOLDER new|resume...`` or ``forked.py kill KILLS FOLDER anywhere|metrics|end...``;
+prints JSON, by kind. To fork spares each child the import of torch.
 """
 
 from __future__ import annotations
@@ -153,5 +153,9 @@ def torn(out: Path, at: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    what, kind, count, folder = sys.argv[1:]
-    print(json.dumps((race if what == "race" else kill)(kind, int(count), Path(folder))))
+    what, count, folder, *kinds = sys.argv[1:]
+    ended = {}
+    for kind in kinds:
+        (Path(folder) / kind).mkdir()
+        ended[kind] = (race if what == "race" else kill)(kind, int(count), Path(folder) / kind)
+    print(json.dumps(ended))

@@ -89,7 +89,13 @@ def test_every_built_in_architecture_is_compared() -> None:
     assert {e.record.name for e in entries if e.origin.distribution == "ali-plugin"} <= set(COUPLES)
 
 
-@pytest.mark.parametrize(("architecture", "couples"), COUPLES.items())
+SLOW = ("celeba",)  # the nets of celeba-conditional without the condition, on large pictures
+
+
+@pytest.mark.parametrize(
+    ("architecture", "couples"),
+    [pytest.param(*one, marks=pytest.mark.slow if one[0] in SLOW else []) for one in COUPLES.items()],
+)
 def test_gradients_are_those_of_the_paper(architecture: str, couples: bool) -> None:
     torch.manual_seed(0)
     model = lively(ALI.from_architecture(architecture, data_shape=OPEN.get(architecture)))

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ali_plugin import ALI, Callback, Objective, hookimpl
+from ali_plugin.bench import bench as bench_module
 from ali_plugin.bench.bench import bench
 from ali_plugin.datasets.fashion_mini import fashion_mini
 from ali_plugin.datasets.split import to_unit
@@ -45,11 +46,11 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def kill_and_resume(times: int, tmp_path: Path) -> None:
+def kill_and_resume(times: int, tmp_path: Path, ali: Ali) -> None:
     """Kill a run at random moments so often, while it trains or saves; it ends with the undisturbed weights."""
-    common = ["-q", "train", "--steps", str(50 * times), "--batch-size", "20", "--checkpoint-every", "3",
+    common = ["-q", "train", "--steps", str(30 * times), "--batch-size", "20", "--checkpoint-every", "3",
               "--sample-every", "20", "--log-every", "3", "--device", "cpu"]  # fmt: skip
-    subprocess.run([*program(), *common, "--out", str(tmp_path / "whole")], check=True)
+    assert ali(*common, "--out", tmp_path / "whole").code == 0
     out, chance = tmp_path / "killed", random.Random(0)
 
     def saved() -> set[str]:
@@ -61,41 +62,40 @@ def kill_and_resume(times: int, tmp_path: Path) -> None:
         end = time.monotonic() + 120
         while saved() == before and process.poll() is None and time.monotonic() < end:  # until it has got on
             time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.15))
         assert process.poll() is None, "the run was over before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run([*program(), *common, "--resume", "--out", str(out)], check=True)
+    assert ali(*common, "--resume", "--out", out).code == 0
     assert same(weights(tmp_path / "whole"), weights(out))
 
 
-def test_killed_runs_end_as_undisturbed_ones(tmp_path: Path) -> None:
-    kill_and_resume(2, tmp_path)
+def test_killed_runs_end_as_undisturbed_ones(tmp_path: Path, ali: Ali) -> None:
+    kill_and_resume(2, tmp_path, ali)
 
 
 @pytest.mark.slow
-def test_twenty_kills(tmp_path: Path) -> None:
-    kill_and_resume(20, tmp_path)
+def test_twenty_kills(tmp_path: Path, ali: Ali) -> None:
+    kill_and_resume(20, tmp_path, ali)
 
 
-def test_full_disk_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+def test_full_disk_stops_the_run_and_keeps_the_last_checkpoint(trained: Path, ali: Ali) -> None:
     """A limit on file sizes, which the next checkpoint breaks, stands in for the full disk."""
-    out = tmp_path / "run"
-    subprocess.run([*program(), "-q", "train", "--steps", "10", *TINY, "--out", str(out)], check=True)
+    out = trained
     before = {path.relative_to(out): path.read_bytes() for path in (out / "checkpoints").rglob("*") if path.is_file()}
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    command = [*program(), "-q", "train", "--resume", "--steps", "30", "--out", str(out)]
+    command = [*program(), "-q", "train", "--resume", "--steps", "40", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot write the checkpoint")
     assert done.stderr.count("\n") == 1
     after = {path.relative_to(out): path.read_bytes() for path in (out / "checkpoints").rglob("*") if path.is_file()}
     assert after == before
-    subprocess.run([*program(), "-q", "train", "--resume", "--steps", "30", "--out", str(out)], check=True)
+    assert ali("-q", "train", "--resume", "--steps", 40, "--out", out).code == 0
 
 
 class Failing(ALIGame):
@@ -251,6 +251,12 @@ def test_bad_engine_options(arguments: list[str], message: str, tmp_path: Path, 
     assert (result.code, message in result.err) == (1, True), result.err
 
 
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bench starts no process for the memory of each kind of step."""
+    monkeypatch.setattr(bench_module, "peak_memory", lambda setup, kind: 1)
+
+
 def test_bench_counts_and_compares() -> None:
     result = bench("fashion", torch.device("cpu"), batch_size=20, repeats=1)  # of one round, whose figures agree
     assert result.gflop_per_step < result.textbook_gflop_per_step
@@ -284,6 +290,7 @@ for _ in range(30):
     assert max(faults[-10:]) < 100
 
 
+@pytest.mark.usefixtures("no_memory")
 @pytest.mark.parametrize(
     ("architecture", "work", "textbook"), [("cifar10-released", 68.3, 104.7), ("svhn", 99.2, 143.3)]
 )
@@ -294,6 +301,7 @@ def test_work_is_the_least(architecture: str, work: float, textbook: float) -> N
     assert 50 * result.textbook_gflop_per_step == pytest.approx(textbook, abs=0.05)
 
 
+@pytest.mark.usefixtures("no_memory")
 def test_bench_command(tmp_path: Path, ali: Ali) -> None:
     out = tmp_path / "figures.json"
     shown = json.loads(ali("bench", "--batch-size", 10, "--repeats", 1, "--out", out, "--json").out)

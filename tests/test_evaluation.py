@@ -198,6 +198,7 @@ def test_evaluate_command(trained: Path, ali: Ali) -> None:
     assert 0.015 < found["mse_pca"] < 0.025
 
 
+@pytest.mark.usefixtures("hasty_classifier")
 def test_frechet_command(trained: Path, ali: Ali) -> None:
     command = ("evaluate", trained, "--metric", "frechet", "--extractor", "classifier", "--samples", 200)
     first = ali(*command)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from environment import FreshEnvironment
 from hub.fixtures import LocalHub
+from several import Ended
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "ali-plugin-resnets"
 SHORT = ("--steps", 2, "--batch-size", 4, "--device", "cpu", "-q")
@@ -25,16 +28,45 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
     return environment
 
 
+@dataclass(frozen=True)
+class Used:
+    """A run, and how other commands ended that were given it."""
+
+    run: Path
+    ended: dict[str, Ended]
+
+    def printed(self, command: str) -> Any:
+        """The JSON of a command."""
+        return json.loads(self.ended[command].out)
+
+
 @pytest.fixture(scope="module")
-def run(environment: FreshEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "resnet28"
-    done = environment.ali("train", "--arch", "resnet28", *SHORT, "--json", "--out", out)
-    assert json.loads(done.stdout)["steps"] == 2
-    return out
+def used(environment: FreshEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Used:
+    """What the program does where the example is installed, command after command."""
+    folder = tmp_path_factory.mktemp("runs")
+    run = folder / "resnet28"
+    commands: dict[str, list[object]] = {
+        "list": ["list", "--json"],
+        "show": ["show", "resnet28", "--json"],
+        "train": ["train", "--arch", "resnet28", *SHORT, "--json", "--out", run],
+        "evaluate": ["evaluate", run, "--metric", "reconstruction", "--json"],
+        "sample": ["sample", run, "-n", 4, "--out", folder / "new.png", "-q"],
+        "export": ["export", run, "--out", folder / "model", "-q"],
+        "left out": ["sample", run, "--out", folder / "x.png", "--no-plugins"],
+    }
+    ended = dict(zip(commands, environment.each(*commands.values()), strict=True))
+    assert {name: (end.code, end.err) for name, end in ended.items() if end.code and name != "left out"} == {}
+    return Used(run, ended)
 
 
-def test_it_is_listed_with_its_distribution_and_version(environment: FreshEnvironment) -> None:
-    rows = json.loads(environment.ali("list", "--json").stdout)
+@pytest.fixture(scope="module")
+def run(used: Used) -> Path:
+    assert used.printed("train")["steps"] == 2
+    return used.run
+
+
+def test_it_is_listed_with_its_distribution_and_version(used: Used) -> None:
+    rows = used.printed("list")
     mine = {(row["kind"], row["name"]) for row in rows if row["distribution"] == "ali-plugin-resnets"}
     assert mine == {
         ("encoder", "resnet"),
@@ -47,19 +79,17 @@ def test_it_is_listed_with_its_distribution_and_version(environment: FreshEnviro
     assert {row["version"] for row in rows if row["distribution"] == "ali-plugin-resnets"} == {"0.3.0"}
 
 
-def test_it_is_shown_with_every_layer_once(environment: FreshEnvironment) -> None:
-    shown = json.loads(environment.ali("show", "resnet28", "--json").stdout)
+def test_it_is_shown_with_every_layer_once(used: Used) -> None:
+    shown = used.printed("show")
     layers = [line for line in shown["layers"] if line["part"] == "discriminator"]
     assert sum(line["parameters"] for line in layers) == shown["parameters"]["discriminator"]
     normed = [line for line in layers if line["operation"].startswith(("Conv2d", "Linear"))]
     assert len(normed) == 11  # layers under spectral norm are shown as what they are
 
 
-def test_it_evaluates_and_samples(environment: FreshEnvironment, run: Path, tmp_path: Path) -> None:
-    done = environment.ali("evaluate", run, "--metric", "reconstruction", "--json")
-    assert 0 < json.loads(done.stdout)["metrics"]["reconstruction"]["mse"] < 1
-    environment.ali("sample", run, "-n", 4, "--out", tmp_path / "new.png", "-q")
-    assert (tmp_path / "new.png").stat().st_size > 0
+def test_it_evaluates_and_samples(used: Used) -> None:
+    assert 0 < used.printed("evaluate")["metrics"]["reconstruction"]["mse"] < 1
+    assert (used.run.parent / "new.png").stat().st_size > 0
 
 
 @pytest.mark.slow
@@ -72,10 +102,10 @@ def test_it_continues_exactly_with_spectral_norm(environment: FreshEnvironment, 
     assert files[0] == files[1]
 
 
-def test_its_model_survives_save_and_load(environment: FreshEnvironment, run: Path, tmp_path: Path) -> None:
-    environment.ali("export", run, "--out", tmp_path / "model", "-q")
-    assert (tmp_path / "model" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
-    config = json.loads((tmp_path / "model" / "config.json").read_text())
+def test_its_model_survives_save_and_load(run: Path) -> None:
+    exported = run.parent / "model"
+    assert (exported / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    config = json.loads((exported / "config.json").read_text())
     assert config["plugins"] == [{"distribution": "ali-plugin-resnets", "version": "0.3.0"}]
 
 
@@ -86,8 +116,7 @@ def test_its_model_is_published_and_loaded(
     environment.ali("push", run, "alice/resnet28", "-q", env=mine)
     theirs = hub.env(tmp_path / "reader")
     environment.ali("sample", "alice/resnet28", "-n", 4, "-q", "--out", tmp_path / "theirs.png", env=theirs)
-    environment.ali("sample", run, "-n", 4, "-q", "--out", tmp_path / "mine.png")
-    assert (tmp_path / "theirs.png").read_bytes() == (tmp_path / "mine.png").read_bytes()
+    assert (tmp_path / "theirs.png").read_bytes() == (run.parent / "new.png").read_bytes()
 
 
 @pytest.mark.slow
@@ -96,10 +125,10 @@ def test_its_own_tests_pass(environment: FreshEnvironment) -> None:
     assert "passed" in environment.run("pytest", "-q", "-p", "no:cacheprovider", cwd=source).stdout
 
 
-def test_without_it_the_error_names_it_and_its_version(environment: FreshEnvironment, run: Path) -> None:
-    left_out = environment.ali("sample", run, "--out", "x.png", "--no-plugins", check=False)
-    assert left_out.returncode == 1
-    assert "plugin 'resnets' of ali-plugin-resnets 0.3.0 is left out by --no-plugins" in left_out.stderr
+def test_without_it_the_error_names_it_and_its_version(environment: FreshEnvironment, used: Used, run: Path) -> None:
+    left_out = used.ended["left out"]
+    assert left_out.code == 1
+    assert b"plugin 'resnets' of ali-plugin-resnets 0.3.0 is left out by --no-plugins" in left_out.err
     environment.run("pip", "uninstall", "--yes", "--quiet", "ali-plugin-resnets")
     removed = environment.ali("sample", run, "--out", "x.png", check=False)
     assert removed.returncode == 1

@@ -22,6 +22,8 @@ from ali_plugin.experiments.study import Member, study
 from ali_plugin.objectives.ali import ALIGame
 from conftest import Ali
 
+pytestmark = pytest.mark.usefixtures("hasty_classifier")
+
 
 def test_a_study_is_the_same_on_any_cores(tmp_path: Path) -> None:
     """The members are shared out among processes; each must come back as itself, in its place."""

@@ -20,6 +20,7 @@ from ali_plugin import ALI
 from ali_plugin.errors import FolderError
 from ali_plugin.support import atomic, locks
 from conftest import Ali, Result, program
+from several import each
 
 SMALL = 4096  # bytes that a file may have where the disk is full
 
@@ -378,10 +379,6 @@ def test_damaged_records(name: str, model: Path, tmp_path: Path, ali: Ali) -> No
 # --- How the program ends --------------------------------------------------------------------------
 
 
-def run(*words: object, **options: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*program(), *map(str, words)], capture_output=True, timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
-
-
 @pytest.mark.parametrize("raised", [MemoryError(), MemoryError("7 TiB"), RecursionError("too deep"),
                                     OSError(errno.EMFILE, "Too many open files", "x"), OSError(errno.EIO, "I/O error"),
                                     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes")],
@@ -443,11 +440,12 @@ def test_signals_leave_nothing_half_written(number: int, said: str, model: Path,
 def test_output_of_another_encoding(encoding: str, model: Path, tmp_path: Path) -> None:
     names = ["bag \udce9", "Тапки", "\x1b[31m"]
     model = model.rename(model.with_name("Тапки"))
-    for name in names:
-        done = run("sample", name, "--out", "x.png", env={**os.environ, "PYTHONIOENCODING": encoding})
-        assert (done.returncode, done.stderr.count(b"\n"), b"bug" in done.stderr) == (1, 1, False)
-    done = run("push", model, "me/m", "--dry-run", env={**os.environ, "PYTHONIOENCODING": encoding})
-    assert done.returncode == 0, done.stderr
+    absent = [["sample", name, "--out", "x.png"] for name in names]
+    pushed = ["push", model, "me/m", "--dry-run"]
+    *refused, done = each(*absent, pushed, env={**os.environ, "PYTHONIOENCODING": encoding})
+    for end in refused:
+        assert (end.code, end.err.count(b"\n"), b"bug" in end.err) == (1, 1, False)
+    assert done.code == 0, done.err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")

@@ -57,6 +57,14 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation.json")))
 
 
+@pytest.fixture(scope="module")
+def offline(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A process that may not ask the Hub."""
+    local = LocalHub(hub_server)
+    yield local.client(tmp_path_factory.mktemp("offline"), HF_HUB_OFFLINE="1")
+    local.close()
+
+
 def requests(hub: LocalHub, method: str, part: str) -> int:
     return sum(entry["method"] == method and part in entry["path"] for entry in hub.log())
 
@@ -177,14 +185,15 @@ def test_a_pull_request_by_somebody_else(
     assert anybody(load, REPO, revision="refs/pr/1", cache_dir=tmp_path / "cache") == load(run)
 
 
-def test_offline_from_the_cache(hub: LocalHub, writer: Client, anybody: Client, run: Path, tmp_path: Path) -> None:
+def test_offline_from_the_cache(
+    hub: LocalHub, writer: Client, anybody: Client, offline: Client, run: Path, tmp_path: Path
+) -> None:
     writer(ali, "push", run, REPO)
     cache = tmp_path / "cache"
     assert "is not complete in the cache" in anybody(refusal, REPO, local_files_only=True, cache_dir=cache)
     anybody(load, REPO, cache_dir=cache)
     before = len(hub.log())
     assert anybody(load, REPO, local_files_only=True, cache_dir=cache) == load(run)
-    offline = hub.client(tmp_path / "offline", HF_HUB_OFFLINE="1")
     assert offline(load, REPO, cache_dir=cache) == load(run)
     assert "the Hub is not asked" in offline(refusal, "alice/other", cache_dir=cache)
     assert len(hub.log()) == before
@@ -202,8 +211,9 @@ def test_fifty_megabytes(hub: LocalHub, writer: Client, anybody: Client, tmp_pat
     assert anybody(load, REPO, cache_dir=tmp_path / "cache") == load(tmp_path / "big")
 
 
-def test_a_mistyped_run_folder_looks_like_a_repository(hub: LocalHub, anybody: Client, tmp_path: Path) -> None:
-    offline = hub.client(tmp_path / "offline", HF_HUB_OFFLINE="1")
+def test_a_mistyped_run_folder_looks_like_a_repository(
+    hub: LocalHub, anybody: Client, offline: Client, tmp_path: Path
+) -> None:
     alone = hub.client(tmp_path / "alone", HF_ENDPOINT="http://127.0.0.1:9")  # where nobody answers
     clients = {"there is no model": anybody, "the Hub is not asked": offline, "nor is it complete in the cache": alone}
     said = {text: said_of_nothing(client, tmp_path) for text, client in clients.items()}

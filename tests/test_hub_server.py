@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -56,10 +57,45 @@ CARD_HONOURS_ENDPOINT = tuple(map(int, huggingface_hub.__version__.split(".")[:2
 # --- Helpers --------------------------------------------------------------------------
 
 
+class People:
+    """A process for each token, for all tests of this module; the client's home folder is emptied for each test."""
+
+    def __init__(self, hub: LocalHub, homes: Path) -> None:
+        self.hub, self.homes = hub, homes
+        self._started: dict[str | None, Client] = {}
+
+    def home(self, token: str | None) -> Path:
+        return self.homes / str(token)
+
+    def __call__(self, token: str | None = None) -> Client:
+        if token not in self._started:
+            self._started[token] = self.hub.client(self.home(token), token)
+        return self._started[token]
+
+    def forget(self) -> None:
+        """What the clients have kept."""
+        for home in self.homes.iterdir():
+            shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def started(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+    local = LocalHub(hub_server)
+    yield People(local, tmp_path_factory.mktemp("homes"))
+    local.close()
+
+
 @pytest.fixture
-def writer(hub: LocalHub, tmp_path: Path) -> Client:
+def client_of(hub: LocalHub, started: People) -> People:
+    """Gives the process of who has a token, or of somebody without one."""
+    started.forget()
+    return started
+
+
+@pytest.fixture
+def writer(hub: LocalHub, client_of: People) -> Client:
     """A client of the user who owns `REPO`, which exists and is empty."""
-    client = hub.client(tmp_path / "writer", hub.writer.token)
+    client = client_of(hub.writer.token)
     client(create, REPO)
     return client
 
@@ -149,11 +185,11 @@ def cached_blobs(home: Path) -> list[Path]:
 
 
 def test_a_folder_becomes_one_commit_and_comes_back_identical(
-    hub: LocalHub, writer: Client, folder: Path, tmp_path: Path
+    client_of: People, writer: Client, folder: Path, tmp_path: Path
 ) -> None:
     uploaded = writer(upload, REPO, folder)
     assert writer(commits, REPO) == ["Upload folder using huggingface_hub", "initial commit"]
-    anybody = hub.client(tmp_path / "anybody")
+    anybody = client_of()
     found = anybody(snapshot, REPO)
     assert found.name == uploaded
     assert read(found) == read(folder)
@@ -252,17 +288,17 @@ def test_long_listings_come_in_pages(hub: LocalHub, writer: Client, folder: Path
 # --- Who may do what -------------------------------------------------------------------------------
 
 
-def test_a_private_repository_exists_for_its_owner_only(hub: LocalHub, tmp_path: Path) -> None:
-    owner = hub.client(tmp_path / "owner", hub.writer.token)
+def test_a_private_repository_exists_for_its_owner_only(hub: LocalHub, client_of: People) -> None:
+    owner = client_of(hub.writer.token)
     owner(create, REPO, private=True)
     owner(put, REPO, "secret.txt", b"secret")
     assert owner(call, "whoami")["name"] == "alice"
-    reader = hub.client(tmp_path / "reader", hub.reader.token)
+    reader = client_of(hub.reader.token)
     assert reader(download, REPO, "secret.txt") == b"secret"
     with pytest.raises(HfHubHTTPError, match="403"):
         reader(put, REPO, "mine.txt", b"")
-    nobody = hub.client(tmp_path / "nobody")
-    stranger = hub.client(tmp_path / "stranger", hub.stranger.token)
+    nobody = client_of()
+    stranger = client_of(hub.stranger.token)
     for outsider in (nobody, stranger):
         with pytest.raises(RepositoryNotFoundError):
             outsider(download, REPO, "secret.txt")
@@ -273,9 +309,9 @@ def test_a_private_repository_exists_for_its_owner_only(hub: LocalHub, tmp_path:
     assert nobody(download, REPO, "secret.txt") == b"secret"
 
 
-def test_an_unknown_token_is_refused_even_for_public_files(hub: LocalHub, writer: Client, tmp_path: Path) -> None:
+def test_an_unknown_token_is_refused_even_for_public_files(client_of: People, writer: Client) -> None:
     writer(put, REPO, "public.txt", b"public")
-    forger = hub.client(tmp_path / "forger", "hf_invented")
+    forger = client_of("hf_invented")
     with pytest.raises(HfHubHTTPError, match="401") as caught:
         forger(download, REPO, "public.txt")
     assert not isinstance(caught.value, RepositoryNotFoundError)
@@ -294,10 +330,10 @@ def test_creating_and_deleting(hub: LocalHub, writer: Client) -> None:
         writer(files, REPO)
 
 
-def test_files_of_a_gated_repository_are_for_its_owner(hub: LocalHub, writer: Client, tmp_path: Path) -> None:
+def test_files_of_a_gated_repository_are_for_its_owner(hub: LocalHub, client_of: People, writer: Client) -> None:
     writer(put, REPO, "gated.txt", b"gated")
     writer(call, "update_repo_settings", REPO, gated="manual")
-    stranger = hub.client(tmp_path / "stranger", hub.stranger.token)
+    stranger = client_of(hub.stranger.token)
     with pytest.raises(GatedRepoError):
         stranger(call, "auth_check", REPO)
     assert stranger(call, "model_info", REPO).gated == "manual"
@@ -328,9 +364,9 @@ def test_tags_branches_and_commits(writer: Client) -> None:
         writer(download, REPO, "absent.txt")
 
 
-def test_a_stranger_can_only_propose(hub: LocalHub, writer: Client, tmp_path: Path) -> None:
+def test_a_stranger_can_only_propose(hub: LocalHub, client_of: People, writer: Client) -> None:
     writer(put, REPO, "config.json", b"old")
-    stranger = hub.client(tmp_path / "stranger", hub.stranger.token)
+    stranger = client_of(hub.stranger.token)
     with pytest.raises(HfHubHTTPError, match="403"):
         stranger(put, REPO, "config.json", b"new")
     revision, proposed = stranger(propose, REPO, "config.json", b"new")
@@ -464,13 +500,13 @@ def test_a_lost_answer_hides_a_commit_that_happened(hub: LocalHub, writer: Clien
     ids=["reset", "truncated"],
 )
 def test_a_broken_download_leaves_no_broken_cache(
-    hub: LocalHub, writer: Client, tmp_path: Path, fault: Fault, raised: str
+    hub: LocalHub, client_of: People, writer: Client, fault: Fault, raised: str
 ) -> None:
     content = noise(200_000)
     writer(put, REPO, "model.safetensors", content)
     hub.inject(fault)
     assert writer(failure, download, REPO, "model.safetensors")[0] == raised
-    assert cached_blobs(tmp_path / "writer") == []
+    assert cached_blobs(client_of.home(hub.writer.token)) == []
     hub.inject()
     assert writer(download, REPO, "model.safetensors") == content
 
@@ -512,10 +548,10 @@ def test_a_fault_that_does_not_exist_is_refused(hub: LocalHub) -> None:
 # --- Without a network, and with a hostile one -----------------------------------------------------
 
 
-def test_offline_serves_what_is_cached(hub: LocalHub, writer: Client, folder: Path, tmp_path: Path) -> None:
+def test_offline_serves_what_is_cached(hub: LocalHub, client_of: People, writer: Client, folder: Path) -> None:
     writer(upload, REPO, folder)
     writer(snapshot, REPO)
-    offline = hub.client(tmp_path / "writer", HF_HUB_OFFLINE="1")
+    offline = hub.client(client_of.home(hub.writer.token), HF_HUB_OFFLINE="1")
     before = len(hub.log())
     assert read(offline(snapshot, REPO)) == read(folder)
     assert offline(download, REPO, "config.json") == (folder / "config.json").read_bytes()
@@ -524,8 +560,8 @@ def test_offline_serves_what_is_cached(hub: LocalHub, writer: Client, folder: Pa
     assert len(hub.log()) == before
 
 
-def test_hostile_names_reach_the_client_as_they_are(hub: LocalHub, tmp_path: Path) -> None:
-    victim = hub.client(tmp_path / "victim")
+def test_hostile_names_reach_the_client_as_they_are(hub: LocalHub, client_of: People, tmp_path: Path) -> None:
+    victim = client_of()
     for number, name in enumerate(["../escaped.txt", "a/../../escaped.txt", f"{tmp_path}/escaped.txt"]):
         repo = f"mallory/{number}"
         hub.write(repo, {name: RawFile(b"hostile")})

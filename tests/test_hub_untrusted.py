@@ -23,6 +23,7 @@ from hub.client import Client
 from hub.faults import Action, Fault
 from hub.fixtures import LocalHub, RawFile
 from hub_tasks import ali, in_haste, load, refusal
+from several import each
 
 pytestmark = pytest.mark.usefixtures("hub")  # an empty Hub without faults for every test
 REPO = "alice/model"
@@ -441,11 +442,9 @@ def test_a_password_in_the_endpoint_is_shown_nowhere(
     endpoint = hub.endpoint.replace("://", f"://user:{password}@")
     if status != 200:
         hub.inject(Fault("status", "/api/", status=status, headers={"Retry-After": "0"}))
-    said = ""
-    for command in (["push", str(model), REPO], ["pull", REPO, "--out", str(tmp_path / "x")]):
-        env = {**hub.env(tmp_path / "home", hub.writer.token), "HF_ENDPOINT": endpoint, "HF_HUB_VERBOSITY": "debug"}
-        ended = subprocess.run([*program(), *command], env=env, capture_output=True, text=True, timeout=100)
-        said += ended.stdout + ended.stderr
+    env = {**hub.env(tmp_path / "home", hub.writer.token), "HF_ENDPOINT": endpoint, "HF_HUB_VERBOSITY": "debug"}
+    ended = each(["push", model, REPO], ["pull", REPO, "--out", tmp_path / "x"], env=env)
+    said = "".join((end.out + end.err).decode() for end in ended)
     assert said
     for secret in (password, password.replace("%40", "@").replace("%2F", "/"), hub.writer.token):
         assert secret not in said

@@ -201,21 +201,24 @@ def test_a_group_that_fails_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def trained_by(processes: int, out: Path, steps: int, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [*program(), "train", "--devices", str(processes), "--steps", str(steps), *TINY, "--out", str(out), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done
+def test_a_run_goes_on_with_another_number_of_processes(trained: Path, ali: Ali) -> None:
+    """From one, which is this process, to two, of which one writes, and back."""
 
+    def words(processes: int, steps: int) -> list[str]:
+        return ["train", "--resume", "--devices", str(processes), "--steps", str(steps), "--out", str(trained)]
 
-@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
-def test_a_run_goes_on_with_another_number_of_processes(first: int, then: int, tmp_path: Path) -> None:
-    trained_by(first, tmp_path / "run", 10)
-    again = trained_by(then, tmp_path / "run", 20, "--resume")
-    assert f"another number of processes ({first}, now {then})" in again.stderr
-    assert "not bit for bit" in again.stderr
-    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [5, 10, 15, 20]
+    (trained / "samples.png").unlink()
+    two = subprocess.run([*program(), *words(2, 35), "--json"], capture_output=True, text=True, timeout=600)
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count('"steps": 35') == 1
+    assert (trained / "samples.png").exists()
+    one = ali(*words(1, 40))
+    assert one.code == 0, one.err
+    for before, now, said in ((1, 2, two.stderr), (2, 1, one.err)):
+        assert f"another number of processes ({before}, now {now})" in said
+        assert "not bit for bit" in said
+    steps = [json.loads(line)["step"] for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(5, 41, 5))
 
 
 def tampered(run: Path, change: Any) -> None:

@@ -104,11 +104,11 @@ def processes_of(run: Path) -> int:
 @pytest.mark.parametrize("agents", ["2"], indirect=True)
 @pytest.mark.parametrize("architecture", ["plain", "batch-norm"])
 def test_two_nodes_make_the_run_of_one(agents: Agents, architecture: str, tmp_path: Path) -> None:
-    one = run_workers(1, tmp_path / "1", architecture)
-    started = [agents.start(str(WORKER), architecture, str(tmp_path / "2")) for _ in range(2)]
+    run_workers(1, tmp_path / "1", architecture)
+    started = [agents.start(str(WORKER), str(tmp_path / "2"), architecture) for _ in range(2)]
     for agent in started:
         assert agent.wait(WAITING) == 0, agent.communicate()[1]
-    two = load_file(tmp_path / "2" / "model.safetensors")
+    one, two = (load_file(tmp_path / n / architecture / "model.safetensors") for n in "12")
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=2e-4, atol=2e-6, msg=name)

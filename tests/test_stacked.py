@@ -131,6 +131,7 @@ def test_modes_of_other_data(trained: Path, ali: Ali) -> None:
     assert "counts the modes of dataset 'stacked-mnist', not of 'fashion-mini'" in result.err
 
 
+@pytest.mark.usefixtures("hasty_classifier")
 def test_kernel_distance(trained: Path, ali: Ali) -> None:
     command = ("evaluate", trained, "--metric", "kid", "--extractor", "classifier", "--samples")
     result = ali(*command, 300, "--json")

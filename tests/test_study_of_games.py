@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from ali_plugin import TrainingDefaults, hookimpl
-from ali_plugin.evaluation import classifier
 from ali_plugin.experiments import games, training
 from ali_plugin.experiments.games import Variant
 from ali_plugin.experiments.record import Options
@@ -27,19 +26,11 @@ from ali_plugin.training.trainer import Trainer
 from ali_registry import Architecture, build_registry, default_registry
 from conftest import Ali
 
+pytestmark = pytest.mark.usefixtures("hasty_classifier")
 FEW = (
     Variant("paper", "ali"),
     Variant("relativistic", "relativistic", {"gamma": 0.0, "packing": 2}),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def hasty_classifier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the features are worth is not looked at here; its weights stay away from the cache of other tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "MOST_STEPS", 5)
-        patch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def test_games_are_played_from_every_seed_and_go_on(tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:

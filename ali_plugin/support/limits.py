@@ -24,7 +24,7 @@ MAX_PARAMETERS = 1 << 34
 """Numbers in the parameters and buffers of one part."""
 
 MAX_BUILD_SECONDS = 10.0
-"""In which a part without memory (on the meta device) is built."""
+"""Of the processor's time, in which a part without memory (on the meta device) is built."""
 
 MAX_DRAWN_ELEMENTS = 1 << 30
 """Of what one command holds in memory: 4 GiB of float32."""
