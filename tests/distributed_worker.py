@@ -1,13 +1,18 @@
 """A process of ``test_distributed``: trains a tiny model whose noise depends on the row, not on the process.
 
 Called by torchrun as ``distributed_worker.py plain|batch-norm|penalties OUT``; the last has a batch norm in D that is
-differentiated twice.
+differentiated twice. ``OUT SHARDS [DRAW]`` trains on a stream instead, or continues to, keeps beside OUT which samples
+each process drew, and kills the process where it wants its batch number DRAW.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sys
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +24,12 @@ import ali_plugin.nets.distribution
 from ali_plugin import ALI, TrainingDefaults, hookimpl
 from ali_plugin.architectures.triple import Triple
 from ali_plugin.nets.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, conv, leaky_relu, tconv
+from ali_plugin.objectives.game import Batch
 from ali_plugin.training import distributed
 from ali_plugin.training.run import prepare
+from ali_plugin.training.trainer import Trainer
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, build_registry
+from shards import numbers
 
 leaky = partial(conv, norm=True, activation=leaky_relu(0.1))
 
@@ -92,18 +100,37 @@ class RowNoise:
         return whole.tensor_split(distributed.world_size())[distributed.rank()]
 
 
-def main(architecture: str, out: Path) -> None:
+def watch(trainer: Trainer, kept: Path, fatal: int | None) -> None:
+    """Keep the numbers of the samples that a process draws, a line a batch."""
+    draw, lines, draws = trainer.batches.next, kept.open("w"), count(1)
+
+    def watched() -> Batch:
+        if next(draws) == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        batch = draw()
+        print(json.dumps(numbers(batch.x)), file=lines, flush=True)
+        return batch
+
+    trainer.batches.next = watched  # type: ignore[method-assign]
+
+
+def main(architecture: str, out: Path, shards: str | None = None, fatal: int | None = None) -> None:
     registry = build_registry(only=(), plugins=[Plugin(triple(architecture != "plain"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()
     ali_plugin.nets.distribution.noise_like = lambda tensor, generator=None: noise(*tensor.shape)
     options: dict[str, Any] = {"architecture": "tiny", "steps": 6, "device": "cpu", "log_every": 3}
+    if shards:
+        options |= {"dataset": "webdataset", "data_dir": shards, "batch_size": 12, "checkpoint_every": 3, "steps": 10}
     if architecture == "penalties":
         terms = {"gamma": 1.0, "penalty_every": 2, "cycle_x": 1.0, "cycle_z": 1.0, "packing": 2}
         # Gradient descent: Adam would move a weight whose gradient is rounding alone as far as any other.
         options |= {"objective": "alice", "settings": {"objective": terms}, "optimiser": "sgd", "lr": 0.1}
+    resume = out.exists()
     with distributed.process_group("cpu"):
-        trainer = prepare(options, out, registry=registry)
+        trainer = prepare({} if resume else options, out, resume=resume, registry=registry)
+        if shards:
+            watch(trainer, out.with_name(f"{out.name}.{distributed.world_size()}.{distributed.rank()}"), fatal)
         ALI.prior = lambda self, n, *_: noise(n, self.config.latent_size)  # type: ignore[method-assign]
         start = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
         trainer.callbacks.clear()  # pictures would draw noise on one process alone
@@ -113,4 +140,4 @@ def main(architecture: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:4], *map(int, sys.argv[4:]))
