@@ -100,7 +100,7 @@ class RowNoise:
         return whole.tensor_split(distributed.world_size())[distributed.rank()]
 
 
-def watch(trainer: Trainer, kept: Path, fatal: int | None) -> None:
+def watch(trainer: Trainer, kept: Path, fatal: int) -> None:
     """Keep the numbers of the samples that a process draws, a line a batch."""
     draw, lines, draws = trainer.batches.next, kept.open("w"), count(1)
 
@@ -114,7 +114,7 @@ def watch(trainer: Trainer, kept: Path, fatal: int | None) -> None:
     trainer.batches.next = watched  # type: ignore[method-assign]
 
 
-def main(architecture: str, out: Path, shards: str | None = None, fatal: int | None = None) -> None:
+def main(architecture: str, out: Path, shards: str = "", fatal: int = 0) -> None:
     registry = build_registry(only=(), plugins=[Plugin(triple(architecture != "plain"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()
@@ -140,4 +140,5 @@ def main(architecture: str, out: Path, shards: str | None = None, fatal: int | N
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:4], *map(int, sys.argv[4:]))
+    architecture, out, shards, fatal, *_ = [*sys.argv[1:], "", ""]
+    main(architecture, Path(out), shards, int(fatal or 0))

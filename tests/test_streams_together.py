@@ -71,7 +71,7 @@ def test_two_processes_share_a_stream_and_make_the_run_of_one(
         torch.testing.assert_close(one[name], two[name], rtol=2e-4, atol=2e-6, msg=name)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 3)])
+@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(1, 3, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_in_the_same_order_with_other_processes(
     before: int, after: int, shards: Path, order: list[list[int]], tmp_path: Path
 ) -> None:
