@@ -7,6 +7,7 @@ its name in ``OUT``; the last has a batch norm in D that is differentiated twice
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ali_plugin.architectures.triple import Triple
 from ali_plugin.nets.tables import SIGMOID, DecoderTable, DiscriminatorTable, EncoderTable, conv, leaky_relu, tconv
 from ali_plugin.training import distributed
 from ali_plugin.training.run import prepare
+from ali_plugin.training.trainer import Trainer
 from ali_registry import Architecture, Decoder, Discriminator, Encoder, build_registry
 
 leaky = partial(conv, norm=True, activation=leaky_relu(0.1))
@@ -92,18 +94,20 @@ class RowNoise:
         return whole.tensor_split(distributed.world_size())[distributed.rank()]
 
 
-def train(architecture: str, out: Path) -> None:
-    """Train in this process's group."""
+def train(architecture: str, out: Path, *, look: Callable[[Trainer], None] = lambda _: None, **more: Any) -> None:
+    """Train in this process's group, or go on with what is there; ``look`` is shown the trainer before its first step."""
     registry = build_registry(only=(), plugins=[Plugin(triple(architecture != "plain"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()
     ali_plugin.nets.distribution.noise_like = lambda tensor, generator=None: noise(*tensor.shape)
-    options: dict[str, Any] = {"architecture": "tiny", "steps": 6, "device": "cpu", "log_every": 3}
+    options: dict[str, Any] = {"architecture": "tiny", "steps": 6, "device": "cpu", "log_every": 3, **more}
     if architecture == "penalties":
         terms = {"gamma": 1.0, "penalty_every": 2, "cycle_x": 1.0, "cycle_z": 1.0, "packing": 2}
         # Gradient descent: Adam would move a weight whose gradient is rounding alone as far as any other.
         options |= {"objective": "alice", "settings": {"objective": terms}, "optimiser": "sgd", "lr": 0.1}
-    trainer = prepare(options, out, registry=registry)
+    resume = out.exists()
+    trainer = prepare({} if resume else options, out, resume=resume, registry=registry)
+    look(trainer)
     ALI.prior = lambda self, n, *_: noise(n, self.config.latent_size)  # type: ignore[method-assign]
     start = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.callbacks.clear()  # pictures would draw noise on one process alone

@@ -174,7 +174,17 @@ def test_what_is_wrong_with_a_set_is_one_line_and_nothing_is_written(
     first = "data/train-00000-of-00002.parquet"
     content = whole[first].content
     texts: dict[str, list[Any]] = {"text": ["a"] * 9, "label": [0] * 9}
+    second = "data/train-00001-of-00002.parquet"
+    part, named = range(30, 60), rows(range(30, 60), image="photo")
     sets = {
+        "renamed": (whole | {second: RawFile(parquet(named, {"photo": IMAGE, "label": CLASSES}), lfs=True)},
+                    "1-of-00002.parquet' has no column 'image', as others of its set have; it has photo, label"),
+        "unlabelled": (whole | {second: RawFile(parquet(rows(part), {"image": IMAGE}), lfs=True)},
+                       "1-of-00002.parquet' has no column 'label'"),
+        "worded": (whole | {second: RawFile(parquet(rows(part, str), SET | {"label": TEXT}), lfs=True)},
+                   "the label column 'label' of the shard 'data/train-00001-of-00002.parquet' is string, no class"),
+        "counted": (shards(SET | {"label": NUMBER}, label=lambda n: n << 40),
+                    "goes up to 64871186038784; classes are numbered from 0 to 65535"),
         "cut": (whole | {first: RawFile(content[: len(content) // 2], lfs=True)}, "0-of-00002.parquet' is cut off"),
         "zero": (whole | {first: RawFile(b"", lfs=True)}, "0-of-00002.parquet' is empty"),
         "norows": (whole | {first: RawFile(parquet(rows(range(0)), SET), lfs=True)}, "0-of-00002.parquet' is empty"),
@@ -202,6 +212,20 @@ def test_a_set_that_needs_a_token(hub: LocalHub, client: Client, tmp_path: Path)
     assert ended.err.count("\n") == 1
     assert "the set 'alice/gated' of the Hub is gated: accept its terms on its page and give a token" in ended.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_token_that_is_none(hub: LocalHub, client: Client, tmp_path: Path) -> None:
+    hub.write("alice/open", shards(SET), "datasets")
+    ended = client(ali_with_token, "hf_of_nobody", *words("alice/open", tmp_path / "run", "--steps", 1))
+    assert (ended.code, ended.err.count("\n")) == (1, 1), ended.err
+    assert "the Hub does not know the token that is set" in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def ali_with_token(token: str, *arguments: object) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_TOKEN", token)
+        return ali(*arguments)
 
 
 def gate(repo: str, token: str) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,26 @@ def two_pictures(folder: Path) -> None:
     write_tar(folder / "001.tar", {**sample(1), "000001.seg.png": sample(1)["000001.png"]})
 
 
+def classes_apart(folder: Path) -> None:
+    files = sample(1) | sample(2)
+    write_tar(folder / "001.tar", {name: files[name] for name in sorted(files, key=lambda name: name[-3:])})
+
+
+def joined(folder: Path) -> None:
+    (folder / "001.tar").write_bytes((folder / "001.tar").read_bytes() + (folder / "000.tar").read_bytes())
+
+
+def header(folder: Path, name: str, size: int, kind: bytes = tarfile.REGTYPE) -> None:
+    """A shard with a file that is said to have so many bytes."""
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    (folder / "001.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 11))
+
+
+def link(folder: Path) -> None:
+    header(folder, "000001.png", 0, tarfile.LNKTYPE)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "zero bytes": (lambda folder: (folder / "001.tar").write_bytes(b""), "001.tar' is empty"),
     "no files": (empty_tar, "001.tar' has no pictures"),
@@ -279,6 +300,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "huge label": (huge_label, "classes are numbered from 0 to 65535"),
     "labels in some shards": (some_labels, "has classes, but '001.tar' has none"),
     "labels of some samples": (label_missing, "but none of '000002'"),
+    "classes apart": (classes_apart, "has a class of '000001', but not beside its picture"),
+    "joined by cat": (joined, "001.tar' goes on behind the end of a tar file"),
+    "a link": (link, "the picture '000001.png' in"),
+    "less than no bytes": (lambda folder: header(folder, "000001.txt", -512), "a file in it has -512 bytes"),
+    "beyond its end": (lambda folder: header(folder, "000001.txt", 1 << 40), "001.tar' is cut off"),
+    "a huge picture": (lambda folder: header(folder, "000001.png", 1 << 40), "has a picture of 1,099,511,627,776"),
+    "a huge name": (
+        lambda folder: header(folder, "long", 1 << 60, tarfile.GNUTYPE_LONGNAME),
+        "001.tar' cannot be read",
+    ),
+    "a web page": (lambda folder: (folder / "001.tar").write_bytes(b"<html>" * 99), "001.tar' is no tar file"),
     "two pictures": (two_pictures, "name one with --dataset webdataset:image=png"),
 }
 
@@ -293,6 +325,16 @@ def test_a_fault_in_a_shard_is_one_line_and_nothing_is_written(fault: str, tmp_p
     assert result.err.count("\n") == 1
     assert text in result.err.replace("\n", "")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("spoil", "text"), [(lambda path: cut(path, 3000), "is cut off"), (Path.unlink, "cannot be")])
+def test_a_shard_that_is_spoilt_after_it_was_listed_is_named(
+    spoil: Callable[[Path], None], text: str, tmp_path: Path
+) -> None:
+    of = batches(stream(write_shards(tmp_path, (9, 9))), 4)
+    spoil(tmp_path / "001.tar")
+    with pytest.raises(DataError, match=f"001.tar' {text}"):
+        drawn(of, 4)
 
 
 def test_what_a_name_says_is_taken(tmp_path: Path, ali: Ali) -> None:

@@ -25,7 +25,8 @@ Place = tuple[int, int]
 def refuse_few_shards(split: StreamSplit, processes: int) -> None:
     """Raise OptionError where processes are more than shards, so that some would have none to read."""
     if processes > len(split.portions):
-        raise OptionError(f"{processes} processes share a stream of {len(split.portions)} shards; take at most "
+        shards = f"{len(split.portions)} shards" if len(split.portions) > 1 else "one shard"
+        raise OptionError(f"{processes} processes share a stream of {shards}; take at most "
                           f"--devices {len(split.portions)}, or cut the data into more shards")  # fmt: skip
 
 

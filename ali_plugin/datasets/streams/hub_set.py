@@ -16,6 +16,7 @@ from ali_plugin.datasets.streams.columns import Columns
 from ali_plugin.datasets.streams.parquet import ParquetShard, parquet_file
 from ali_plugin.errors import ALIError, DataError, HubError, OptionError
 from ali_plugin.support.extras import need
+from ali_plugin.support.limits import MAX_SIZE
 from ali_plugin.support.progress import track
 from ali_plugin.support.strict_json import short
 from ali_registry.text import printable
@@ -100,6 +101,10 @@ class HubSet:
         highest = max(int(shard.labels().max()) for shard in shards)
         if highest < 0:
             raise DataError(f"the label column {self.columns.label!r} of {self.who} has no class numbers from 0")
+        if highest >= MAX_SIZE:
+            raise DataError(f"the label column {self.columns.label!r} of {self.who} goes up to {highest}; classes are "
+                            f"numbered from 0 to {MAX_SIZE - 1}; name another with :label=, or none by :label= alone"
+                            )  # fmt: skip
         return highest + 1
 
     def _shard(self, file: str) -> ParquetShard:
@@ -137,6 +142,10 @@ def _ours(of: HubSet) -> Iterator[None]:
         if isinstance(error, errors.GatedRepoError) or "GatedRepoError" in kinds or "gated" in text:
             raise HubError(f"{of.who} is gated: accept its terms on its page and give a token that may read it; {HELP}"
                            ) from error  # fmt: skip
+        refused = (one for one in _chain(error) if isinstance(one, errors.HfHubHTTPError)
+                   and not isinstance(one, errors.RepositoryNotFoundError))  # fmt: skip
+        if any(one.response.status_code == 401 for one in refused):
+            raise HubError(f"the Hub does not know the token that is set, asked for {of.who}; {HELP}") from error
         if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
             raise HubError(f"{of.who} does not exist, or is private and needs a token; {HELP}") from error
         if kinds & {"EmptyDatasetError", "DataFilesNotFoundError"}:

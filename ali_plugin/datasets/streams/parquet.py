@@ -16,6 +16,7 @@ from ali_plugin.support.extras import need
 from ali_registry.text import printable
 
 ROWS = 64  # that are taken from a row group at a time
+MOST = (1 << 63) - 1  # a label of more bits is as much out of range as this one
 
 
 class ParquetShard(Shard):
@@ -27,12 +28,13 @@ class ParquetShard(Shard):
         image, label: names of its columns, None for no label; a picture is bytes, or has them as its field "bytes".
 
     Raises:
-        DataError: it is empty, cut off or no parquet file.
+        DataError: it is empty, cut off or no parquet file; it lacks a column, or its classes are no numbers.
     """
 
     def __init__(self, name: str, opened: Callable[[], BinaryIO], image: str, label: str | None) -> None:
         self.name, self._open, self._image, self._label = name, opened, image, label
         with parquet_file(name, opened) as file:
+            _refuse_unfit(name, file.schema_arrow, image, label)
             groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         self._ends = np.cumsum(np.array(groups, np.int64))
         self.samples = sum(groups)
@@ -65,6 +67,18 @@ class ParquetShard(Shard):
                 return
 
 
+def _refuse_unfit(name: str, schema: Any, image: str, label: str | None) -> None:
+    """Raise DataError for a shard whose columns are not those of its set."""
+    for column in (image, *([] if label is None else [label])):
+        if column not in schema.names:
+            held = printable(", ".join(schema.names[:8]), 200)
+            raise DataError(f"the shard {name!r} has no column {column!r}, as others of its set have; it has {held}")
+    kind = "" if label is None else str(schema.field(label).type)
+    if not kind.startswith(("int", "uint", "bool", "null")) and label is not None:
+        raise DataError(f"the label column {label!r} of the shard {name!r} is {printable(kind, 60)}, no class numbers; "
+                        "name another with :label=, or none by :label= alone")  # fmt: skip
+
+
 @contextmanager
 def parquet_file(name: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
     """An opened ``pyarrow.parquet.ParquetFile``; what cannot be read of it, also while it is used, is a DataError.
@@ -91,4 +105,4 @@ def _content(value: Any) -> bytes:
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) else UNLABELLED
+    return min(value, MOST) if isinstance(value, int) else UNLABELLED

@@ -64,21 +64,31 @@ def table_of(path: Path, choice: Choice) -> NDArray[np.int64]:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined] # tarfile would keep them, millions
-                if member.isreg() and not member.issparse():
-                    scan.take(member, file)
+                if tar.offset <= member.offset:  # it says less than no bytes: tarfile would read it for ever
+                    raise DataError(f"the shard {str(path)!r} is damaged: a file in it has {member.size} bytes")
+                scan.take(member, file)
             file.seek(tar.offset)
-            if len(end := file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE or any(end):
-                raise _cut_off(path)
+            _refuse_end(path, file)
     except tarfile.ReadError as error:
         if "unexpected end" in str(error):
             raise _cut_off(path) from None
         raise DataError(
             f"the shard {str(path)!r} is no tar file, or a compressed one: {short(str(error), 100)}"
         ) from None
-    except (tarfile.TarError, OSError, ValueError) as error:
-        reason = printable(getattr(error, "strerror", None) or error, 200)
+    except (tarfile.TarError, OSError, ValueError, MemoryError, OverflowError) as error:
+        reason = printable(getattr(error, "strerror", None) or str(error) or "a header says nonsense", 200)
         raise DataError(f"the shard {str(path)!r} cannot be read: {reason}") from error
     return scan.table()
+
+
+def _refuse_end(path: Path, file: BinaryIO) -> None:
+    """Raise DataError where a tar file does not end, or something follows its end, which tarfile passes over."""
+    if len(end := file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE or any(end):
+        raise _cut_off(path)
+    while more := file.read(1 << 20):
+        if more.strip(b"\0"):
+            raise DataError(f"the shard {str(path)!r} goes on behind the end of a tar file, as files joined by `cat` "
+                            "do; keep them apart")  # fmt: skip
 
 
 def _cut_off(path: Path) -> DataError:
@@ -91,6 +101,7 @@ class _Scan:
 
     Attributes:
         key: of the present sample; picture, label: what is known of it.
+        unlabelled, labelled, alone: a sample without a class, one with, and one that has a class but no picture.
         seen: endings of files, and how many have each.
     """
 
@@ -103,13 +114,14 @@ class _Scan:
     rows: list[tuple[int, int, int]] = field(default_factory=list)
     unlabelled: str = ""
     labelled: str = ""
+    alone: str = ""
     seen: Counter[str] = field(default_factory=Counter)
     _pictures: frozenset[str] = field(default_factory=suffixes)
 
     def take(self, member: tarfile.TarInfo, file: BinaryIO) -> None:
-        """See a file of the shard."""
+        """See something in the shard."""
         folder, _, base = member.name.rpartition("/")
-        if is_hidden(base):
+        if is_hidden(base) or member.isdir():
             return
         stem, _, ending = base.partition(".")
         ending = ending.lower()
@@ -118,6 +130,9 @@ class _Scan:
             self.key = key
         self.seen[ending] += 1
         if self._is_picture(ending):
+            if not member.isreg() or member.issparse():
+                raise DataError(f"the picture {member.name!r} in {str(self.path)!r} is a link or sparse; write "
+                                "the shard with `tar -h --hard-dereference`")  # fmt: skip
             if self.picture is not None:
                 raise DataError(f"the shard {str(self.path)!r} has two pictures of {key.lstrip('/')!r} ({self.ending}, "
                                 f"{ending}); name one with --dataset webdataset:image={self.ending}")  # fmt: skip
@@ -138,6 +153,9 @@ class _Scan:
             held = f"it holds {kinds}" if kinds else "it is empty"
             wanted = KINDS if self.choice.image is None else f".{self.choice.image}"
             raise DataError(f"the shard {str(self.path)!r} has no pictures ({wanted}); {held}")
+        if self.alone and not self.labelled:
+            raise DataError(f"the shard {str(self.path)!r} has a class of {self.alone!r}, but not beside its picture; "
+                            "the files of a sample lie one after another (tar --sort=name)")  # fmt: skip
         if self.labelled and self.unlabelled:
             raise DataError(f"the shard {str(self.path)!r} has a class of {self.labelled!r}, but none of "
                             f"{self.unlabelled!r}; give all one, or none with --dataset webdataset:label=")  # fmt: skip
@@ -150,6 +168,8 @@ class _Scan:
                 self.unlabelled = self.unlabelled or self.key.lstrip("/")
             else:
                 self.labelled = self.labelled or self.key.lstrip("/")
+        elif self.label is not None:
+            self.alone = self.alone or self.key.lstrip("/")
         self.picture, self.label = None, None
 
     def _is_picture(self, ending: str) -> bool:
