@@ -95,7 +95,7 @@ class RowNoise:
 
 
 def train(architecture: str, out: Path, *, look: Callable[[Trainer], None] = lambda _: None, **more: Any) -> None:
-    """Train in this process's group, or go on with what is there; ``look`` is shown the trainer before its first step."""
+    """Train in this process's group, or go on with what is there; ``look`` sees the trainer before its first step."""
     registry = build_registry(only=(), plugins=[Plugin(triple(architecture != "plain"))])
     assert registry.get(Architecture, "tiny")
     noise = RowNoise()

@@ -1,7 +1,7 @@
 """A process of ``test_streams_together``: ``distributed_worker``'s tiny model on a stream, watched and killed.
 
-Called by torchrun as ``streams_worker.py OUT SHARDS [DRAW]``. Keeps beside OUT which samples each process drew, and kills
-the process where it wants its batch number DRAW.
+Called by torchrun as ``streams_worker.py OUT SHARDS [DRAW]``. Keeps beside OUT which samples each process drew, and
+kills the process where it wants its batch number DRAW.
 """
 
 from __future__ import annotations
