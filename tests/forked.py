@@ -1,17 +1,19 @@
 """A process of ``test_run_folder``: trains a tiny model in children that it forks, at once or killed on the way.
 
 Called as ``forked.py race ROUNDS FOLDER new|resume...`` or ``forked.py kill KILLS FOLDER anywhere|metrics|end...``;
-prints JSON, by kind. To fork spares each child the import of torch.
+prints JSON, by kind. To fork spares each child the import of torch, and of all that a training imports as it goes.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,20 @@ def child(work: Callable[[], None], report: Path) -> int:
 
 def wait(number: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def import_as_a_training_does(folder: Path) -> None:
+    """A first child finds out what that is. To train in this process would start threads, which no fork takes along."""
+    names = folder / "modules"
+
+    def first() -> None:
+        train(folder / "first", False, 1)
+        names.write_text("\n".join(sys.modules))
+
+    wait(child(first, folder / "error"))
+    for name in names.read_text().split():
+        with suppress(ImportError):  # of names that other modules have made
+            importlib.import_module(name)
 
 
 def race(kind: str, rounds: int, folder: Path) -> list[Any]:
@@ -155,6 +171,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     what, count, folder, *kinds = sys.argv[1:]
     ended = {}
+    import_as_a_training_does(Path(folder))
     for kind in kinds:
         (Path(folder) / kind).mkdir()
         ended[kind] = (race if what == "race" else kill)(kind, int(count), Path(folder) / kind)
