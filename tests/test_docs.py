@@ -14,7 +14,9 @@ The rules:
 - ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first;
   ``bench`` measures a small batch once, and no memory, for which it would start a process for each kind of step.
 - A classifier for features, as of ``--extractor classifier``, is trained for a moment.
-- What names the Hub runs in a process of its own against the local Hub server, where ``me`` is ``alice``.
+- What names the Hub runs in a process of its own against the local Hub server, where ``me`` is ``alice`` and
+  ``somebody`` is ``bob``; for the reference both have an ``ali-fashion`` there, the former with a tag ``v1``.
+- Of a fenced block ```` ```sh ```` the command ``.venv/bin/ali`` is run; that it can be installed so, .ci/run tries.
 - ``cd`` and ``pytest`` do what they say. What matches ``NOT_RUN`` is not run, for the reason given there.
   Anything else fails: a page shows no command that nobody has tried.
 """
@@ -38,10 +40,12 @@ import pytest
 from PIL import Image
 
 from ali_plugin.bench import bench
+from ali_plugin.folder.model_folder import FILES
 from ali_registry import default_registry, hookspecs, restrict_plugins
 from conftest import Ali, program
 from environment import FreshEnvironment
-from hub.fixtures import LocalHub
+from hub.actions import call, create
+from hub.fixtures import LocalHub, RawFile
 from shards import write_shards
 from test_datasets import write_mnist_format
 
@@ -58,7 +62,7 @@ NOT_RUN = {
 }
 OF_THE_HUB = re.compile(r"ali (push|pull) .*|ali .* me/.*")
 SHOWN_ELSEWHERE = ("docs/hub.md", "docs/diffusers.md")  # run as a whole by test_docs_hub and test_diffusers_hub
-REFERENCE = "docs/cli.md"  # whose examples of the Hub, from --help, name repositories that are not made there
+REFERENCE = "docs/cli.md"  # whose examples, from --help, name models that others have made
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [
     ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md"),
 ])  # fmt: skip
@@ -81,6 +85,8 @@ def steps(page: str) -> Iterator[Step]:
             yield Step(new_section=True)
         elif language == "console":
             yield from (Step(command=line[2:]) for line in block.splitlines() if line.startswith("$ "))
+        elif language == "sh":
+            yield from (Step(command=command) for command in re.findall(r"\.venv/bin/(ali .*)", block))
         elif language == "python" and (named := re.match(r"# file: (\S+)\n", block)):
             yield Step(path=named[1], text=block[named.end() :].lstrip("\n"))
 
@@ -90,7 +96,6 @@ class Reader:
 
     def __init__(self, folder: Path, trained: Path, ali: Ali, patch: pytest.MonkeyPatch, hub: LocalHub) -> None:
         self.folder, self.trained, self.ali, self.patch, self.hub = folder, trained, ali, patch, hub
-        self.asks_hub = True
         self.environment: FreshEnvironment | None = None
         self.here = folder
 
@@ -102,8 +107,8 @@ class Reader:
             (self.here / step.path).parent.mkdir(parents=True, exist_ok=True)
             (self.here / step.path).write_text(step.text)
         elif OF_THE_HUB.fullmatch(step.command):
-            if self.asks_hub:
-                self.run_with_hub(*shlex.split(step.command.replace("me/", "alice/"))[1:])
+            ours = step.command.replace("me/", "alice/").replace("somebody/", "bob/")
+            self.run_with_hub(*shlex.split(ours)[1:])
         elif not any(re.fullmatch(pattern, step.command) for pattern in NOT_RUN):
             self.run(*shlex.split(step.command, comments=True))
 
@@ -159,6 +164,17 @@ class Reader:
         return (*shlex.split(line), *SHORT)
 
 
+def publish(hub: LocalHub, model: Path, home: Path) -> None:
+    """Put a model on the Hub under the names that the reference's examples have; one is pushed to as private."""
+    files = {path.name: RawFile(path.read_bytes(), path.suffix == ".safetensors")
+             for path in (model / name for name in FILES) if path.is_file()}  # fmt: skip
+    writer = hub.client(home, hub.writer.token)
+    writer(create, "alice/ali-fashion", private=True)
+    for repository in ("alice/ali-fashion", "bob/ali-fashion"):
+        hub.write(repository, files)
+    writer(call, "create_tag", "alice/ali-fashion", tag="v1")
+
+
 @pytest.fixture
 def reader(
     tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch, hub: LocalHub, hasty_classifier: None
@@ -185,7 +201,8 @@ def reader(
      for name in PAGES if name not in SHOWN_ELSEWHERE],
 )  # fmt: skip
 def test_what_a_page_says_works(name: str, reader: Reader) -> None:
-    reader.asks_hub = name != REFERENCE
+    if name == REFERENCE:
+        publish(reader.hub, reader.trained, reader.folder / "home")
     for step in steps((ROOT / name).read_text()):
         reader.follow(step)
 
