@@ -38,7 +38,7 @@ from ali_plugin.support.devices import keep_freed_memory
 from ali_plugin.training.assemble import Assembled, assemble, working
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks.callback import Callback, Run
-from ali_plugin.training.config import configure
+from ali_plugin.training.configure import configure
 from ali_plugin.training.run import prepare
 from ali_plugin.training.stream_batches import StreamBatches
 from ali_plugin.training.trainer import Trainer

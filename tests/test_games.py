@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss, relu, softplus
 
@@ -24,8 +26,10 @@ from ali_plugin.objectives.contrast import view
 from ali_plugin.objectives.game import Batch, Labelled
 from ali_plugin.objectives.gan import PostHocGame
 from ali_plugin.objectives.penalty import require_second_derivatives, squared_gradients
+from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.graph import phase_of
+from ali_plugin.training.run import prepare
 from ali_plugin.training.step import TrainingStep
 from ali_registry import build_registry, default_registry
 
@@ -444,6 +448,25 @@ def test_settling_is_the_end_of_a_run_and_needs_a_cycle() -> None:
     for options in ({}, {"cycle_x": "cosine:1->0"}, {"contrast": 0.5}):
         with pytest.raises(OptionError, match=r"settle is 0\.2, but no cycle is left"):
             game("relativistic", lively("fashion", {}), settle=0.2, **options)
+
+
+def test_what_holds_still_stands_at_its_averages(tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    options = {"architecture": "fashion", "objective": "relativistic", "steps": 20, "batch_size": 10, "device": "cpu",
+               "ema_half_life": 50, "checkpoint_every": 5, "keep": 9, "lr": 1e-3, "sample_every": 100,
+               "settings": {"objective": {"gamma": 0.0, "cycle_x": 5.0, "settle": 0.5}}}  # fmt: skip
+    prepare(options, tmp_path / "run").run()
+    kept = {step: load_file(checkpoint.found(tmp_path / "run")[-1 - (20 - step) // 5] / checkpoint.TENSORS)
+            for step in (10, 15, 20)}  # fmt: skip
+    before, first, last = kept.values()
+    still = [f"model.{kind}.{name}" for kind in ("decoder", "discriminator")
+             for name, _ in ALI.from_architecture("fashion").part(kind).named_parameters()]  # fmt: skip
+    moving = [name for name in first if name.startswith("model.encoder.")]
+    assert still
+    for name in still:
+        torch.testing.assert_close(last[name], before[name.replace("model.", "average.")], msg=name)
+    assert any(not torch.equal(before[name], first[name]) for name in still)
+    assert all(not torch.equal(first[name], last[name]) for name in moving if name.endswith("weight"))
 
 
 def test_phases_of_the_post_hoc_game_are_kinds_of_steps() -> None:

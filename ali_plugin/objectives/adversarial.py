@@ -38,8 +38,8 @@ class AdversarialGame(Game):
     - E and G minimise the cycles of ``Cycle``, E also ``Contrast``, with their weights,
     - with labels, a K-class D also minimises the cross-entropy of labelled encoder pairs.
 
-    In the last ``settle`` of the run D and G hold still and E alone follows its terms: an encoder is as good as its
-    codes are, which a generator that moves keeps it from (in-domain inversion, Zhu et al., 2020, begins there).
+    In the last ``settle`` of the run D and G hold still, at their averaged weights where there are any, and E alone
+    follows its terms: what a moving generator keeps it from (in-domain inversion, Zhu et al., 2020, begins there).
 
     Args:
         gamma, cycle_x, cycle_features, cycle_z, contrast, noise: numbers or schedules over the run.
@@ -116,6 +116,7 @@ class AdversarialGame(Game):
         self.now = {name: schedule.at(share) for name, schedule in self._schedules.items()}
         self.penalised = self.now["gamma"] > 0 and step % self.penalty_every == 0
         self.settling = share >= 1 - self.settle
+        self.still = ("decoder", "discriminator") if self.settling else ()
 
     def check(self, batch_size: int) -> None:
         if batch_size % self.packing:

@@ -65,9 +65,12 @@ class Game(ABC):
     Attributes:
         needs_second_derivatives: it differentiates gradients of the discriminator once more, which is tried
             before a run begins.
+        still: kinds of parts that do not move in the step that ``schedule`` announces; they stand at their averaged
+            weights, where the run has any.
     """
 
     needs_second_derivatives: bool = False
+    still: tuple[str, ...] = ()
 
     def __init__(self, model: ALI) -> None:
         self.model = model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -53,6 +53,14 @@ class AveragedWeights:
         of_others = {f"{name}.{key}": one for name, net in self.others.items() for key, one in state.named(net).items()}
         latest = [present[name] for name in self.averages] + [of_others[name] for name in self.of_others]
         torch._foreach_lerp_([*self.averages.values(), *self.of_others.values()], latest, 1 - decay)
+
+    @torch.no_grad()
+    def give_back(self, kinds: Sequence[str]) -> None:
+        """Make the averages the present weights of these parts of the model."""
+        present = state.named(self.model)
+        for name, average in self.averages.items():
+            if name.partition(".")[0] in kinds:
+                present[name].copy_(average)
 
     def load(
         self, weights: Mapping[str, Tensor], updates: int, of_others: Mapping[str, Tensor] = MappingProxyType({})

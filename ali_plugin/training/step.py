@@ -76,6 +76,8 @@ class TrainingStep:
             factor: on all learning rates.
         """
         self.game.schedule(step, total_steps)
+        if self.game.still and self.average is not None:
+            self.average.give_back(self.game.still)
         share = progress(step, total_steps)
         for name, player in self.players.items():
             for group in self.optimisers[name].param_groups:

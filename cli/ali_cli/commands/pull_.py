@@ -11,7 +11,7 @@ from ali_cli.settings import json_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali pull me/ali-fashion --out fashion-model\n"
+@click.command(epilog="\b\nExamples:\n  ali pull me/ali-fashion --out ali-fashion\n"
                       "  ali pull me/ali-fashion --revision v1 --out fashion-v1")  # fmt: skip
 @click.argument("repo")
 @click.option("--revision", help="Branch, tag or commit. [default: main]")
