@@ -17,7 +17,7 @@ from ali_plugin.datasets.streams.order import Order
 from ali_plugin.datasets.streams.split import StreamSplit
 from ali_plugin.errors import DataError
 
-BUFFER, BUFFER_BYTES = 1 << 14, 1 << 27  # of a block: samples and bytes at most; two are held
+BUFFER, BUFFER_BYTES = 1 << 14, 1 << 26  # of a block: samples and bytes at most; two are held
 TRIED = 100  # samples that may take the place of one that cannot be read
 
 Ints = NDArray[np.int64]
