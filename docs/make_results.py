@@ -1,7 +1,8 @@
-"""Write docs/results.md from benchmarks/results/*.json: ``python docs/make_results.py``, or ``--check``.
+"""Write docs/results.md: ``python docs/make_results.py``, or ``--check``.
 
-Only files of ``ali experiment`` are shown, each with its picture ``docs/images/results-NAME.png`` and a person's
-remarks, ``benchmarks/results/NAME.md``, where there are any.
+First what to expect, from the records of the released models; then the files of ``ali experiment`` in
+benchmarks/results, the paper's before the ablations, each with its picture ``docs/images/results-NAME.png`` and a
+person's remarks, ``benchmarks/results/NAME.md``, where there are any.
 """
 
 from __future__ import annotations
@@ -14,11 +15,26 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "results.md", "images"
+RELEASED = ROOT / "model_cards" / "released"
+ORDER = ("representation", "semi-supervised", "conditional", "mixture", "anomaly", "games")
+EXPECTED = {
+    "squared error": "mse",
+    "nearest neighbour of codes": "nearest_neighbour_accuracy",
+    "of raw pixels": "nearest_neighbour_accuracy_raw",
+    "of PCA": "nearest_neighbour_accuracy_pca",
+    "Fréchet distance": "distance",
+    "of real pictures": "floor",
+    "recall": "recall",
+}
+"""Columns of the released models, and the figures of their records."""
 
-INTRODUCTION = """# Results of the experiments
+INTRODUCTION = """# Results
 
-Made by `python docs/make_results.py` from the files in `benchmarks/results`; not edited by hand. What the
-figures mean is in [evaluation.md](evaluation.md).
+Made by `python docs/make_results.py` from the records of the released models and the files in `benchmarks/results`; not
+edited by hand. What the figures mean is in [evaluation.md](evaluation.md).
+"""
+
+OF_EXPERIMENTS = """# The experiments
 
 Every table gives the command that made it, and the steps and seconds of each training. These runs had one or two CPU
 cores and minutes where the recipes take hours: they show where the models stand after the same time, not how far they
@@ -29,9 +45,36 @@ GPU where there is one.
 
 def page() -> str:
     """The whole page."""
-    found = [(path.stem, json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
+    found = [(path.stem, json.loads(path.read_text())) for path in RESULTS.glob("*.json")]
+    found.sort(key=lambda one: (ORDER.index(one[0]) if one[0] in ORDER else len(ORDER), one[0]))
     sections = [section(name, result) for name, result in found if "experiment" in result]
-    return "\n".join([INTRODUCTION, *("\n".join(lines) for lines in sections)])
+    parts = [expected(), [OF_EXPERIMENTS], *sections]
+    return "\n".join([INTRODUCTION, *("\n".join(lines) for lines in parts)])
+
+
+def expected() -> Iterator[str]:
+    """What the models are like that come with the package; a test compares their records with ``ali evaluate``."""
+    yield "# What to expect"
+    yield ""
+    yield "The released models (`ali list model`), each by its recipe in this package, one seed:"
+    yield ""
+    folders = sorted(path.parent for path in RELEASED.glob("*/evaluation.json"))
+    yield from table(["model", *EXPECTED, "trained on"], map(_expected_row, folders))
+    for folder in folders:
+        for name in ("samples", "reconstructions"):
+            yield f"![{name} of {folder.name}](../model_cards/released/{folder.name}/{name}.png)"
+        yield ""
+
+
+def _expected_row(folder: Path) -> Iterator[str]:
+    measured = json.loads((folder / "evaluation.json").read_text())
+    figures = {line["figure"].partition(" ")[0]: line["value"] for line in measured}
+    training = json.loads((folder / "training.json").read_text())
+    hardware = training["hardware"]
+    yield f"`{folder.name}`"
+    yield from (shown(figures.get(figure)) for figure in EXPECTED.values())
+    yield (f"{training['dataset']}, {training['seconds'] / 60:.1f} minutes of {hardware['threads']} of "
+           f"{hardware['cores']} cores")  # fmt: skip
 
 
 def section(name: str, result: dict[str, Any]) -> Iterator[str]:
