@@ -512,7 +512,7 @@ def test_the_example_publishes_a_discriminator_of_spectral_norm_one(
 
     default_registry().add(ali_plugin_resnets)
     try:
-        options = {"architecture": "resnet28", "device": "cpu", "steps": 40, "batch_size": 4, "lr": 2e-3}
+        options = {"architecture": "resnet28", "device": "cpu", "steps": 40, "batch_size": 4, "lr": 5e-4}
         trainer = prepare(options, tmp_path / "run")
         trainer.run()
         published = ALI.from_pretrained(tmp_path / "run")

@@ -9,18 +9,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch import Tensor, optim
+from torch.optim import Optimizer
 
 from ali_plugin.errors import WeightsError
 from ali_plugin.folder import weights
 from ali_plugin.nets import state
+from ali_plugin.objectives.optimisers import SGD, Adam, AdamW
 from ali_plugin.support.limits import MAX_STEPS
 from ali_plugin.support.strict_json import short
 from ali_plugin.training.step import TrainingStep
 
 OF_ADAM = ("exp_avg", "exp_avg_sq", "step")
-SLOTS: dict[type, tuple[str, ...]] = {Adam: OF_ADAM, AdamW: OF_ADAM, SGD: ("momentum_buffer",)}
+SLOTS: dict[type, tuple[str, ...]] = {
+    **dict.fromkeys((Adam, AdamW, optim.Adam, optim.AdamW), OF_ADAM),
+    **dict.fromkeys((SGD, optim.SGD), ("momentum_buffer",)),
+}
 """What an optimiser keeps for each parameter that has moved; those of plugins keep what they like."""
 SLOT = re.compile(r"(?P<name>\w{1,64})(:(?P<kind>bool|int|float))?", re.ASCII)
 NUMBERS: dict[str, tuple[type, torch.dtype]] = {
