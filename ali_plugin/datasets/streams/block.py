@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import prod
+from mmap import mmap
 from threading import Thread
 from typing import TypeVar
 
@@ -54,13 +55,19 @@ def filled(split: StreamSplit, order: Order, epoch: int, block: int, rows: range
         DataError: a shard is cut off or gone, or too many of its pictures cannot be read.
     """
     steps = order.steps_of(block)
-    made = Block(np.empty((steps, len(rows), *split.shape), np.uint8), np.empty((steps, len(rows)), np.int64))
+    made = Block(_room((steps, len(rows), *split.shape)), np.empty((steps, len(rows)), np.int64))
     for node in range(order.nodes):
         of_node = range(node * order.share, (node + 1) * order.share)
         own = range(max(rows.start, of_node.start), min(rows.stop, of_node.stop))
         if own:
             _fill(made, split, order, (epoch, node, block), own, rows.start)
     return made
+
+
+def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An array that goes back to the system as a whole: what a run frees otherwise it keeps, in pieces that are too
+    small for the next block."""
+    return np.frombuffer(mmap(-1, max(1, prod(shape))), np.uint8)[: prod(shape)].reshape(shape)
 
 
 def _fill(made: Block, split: StreamSplit, order: Order, where: tuple[int, int, int], own: range, first: int) -> None:
