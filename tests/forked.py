@@ -28,6 +28,7 @@ from ali_registry import build_registry
 
 STEPS = 8
 OPTIONS = {"architecture": "tiny", "device": "cpu", "log_every": 1, "sample_every": 4, "checkpoint_every": 3}
+LATER = 20  # steps that a race goes on for: long enough that the other comes before its end
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
 REGISTRY = build_registry(only=(), plugins=[tiny])
 
@@ -82,7 +83,7 @@ def race(kind: str, rounds: int, folder: Path) -> list[Any]:
 
         def work(out: Path = out, ready: int = ready, i: int = i) -> None:
             os.read(ready, 1)
-            train(out, kind == "resume", 3 + 2 * (i + 1) if kind == "resume" else STEPS)
+            train(out, kind == "resume", 3 + LATER * (i + 1) if kind == "resume" else STEPS)
 
         reports = [folder / f"{i}-{k}" for k in range(2)]
         numbers = [child(work, report) for report in reports]

@@ -93,9 +93,9 @@ UNITS = ["<!-- ali: a -->\n", "<!-- /ali: a -->\n", "<!-- ali: ", "<!--", "---\n
 @pytest.mark.parametrize("unit", UNITS)
 def test_unclosed_marks_take_no_time(folder: Path, unit: str) -> None:
     (folder / "README.md").write_text(unit * (1_000_000 // len(unit.encode())))
-    begun = time.process_time()
+    begun = time.monotonic()
     card.text(check(folder))
-    assert time.process_time() - begun < 8
+    assert time.monotonic() - begun < 8
 
 
 # --- Metadata ---------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ BAD = {
 def test_metadata_that_are_no_plain_data(folder: Path, name: str) -> None:
     before = f"---\n{BAD[name]}\n---\n# Hello\n"
     (folder / "README.md").write_text(before)
-    used, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    used, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     if name in ("two documents", "set", "binary", "many", "surrogate", "merge"):
         with suppress(CardError):
             assert card.write(folder) == card.write(folder)
@@ -129,7 +129,7 @@ def test_metadata_that_are_no_plain_data(folder: Path, name: str) -> None:
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
         assert (folder / "README.md").read_text() == before
-    assert time.process_time() - begun < 8
+    assert time.monotonic() - begun < 8
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 300_000
 
 

@@ -404,10 +404,10 @@ def test_absurd_nets_end_soon_and_in_one_line(
     ALI.from_architecture("mixture").save_pretrained(tmp_path)
     config = json.loads((tmp_path / CONFIG_NAME).read_text())
     (tmp_path / CONFIG_NAME).write_text(json.dumps({**config, "encoder": {"name": name, "arguments": arguments}}))
-    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ALIError, match=said):
         ALI.from_pretrained(tmp_path, registry=registry)
-    assert time.process_time() - started < 10
+    assert time.monotonic() - started < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000
 
 

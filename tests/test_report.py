@@ -247,11 +247,11 @@ def test_a_large_run_makes_a_small_page(trained: Path, tmp_path: Path, ali: Ali)
         os.link(first, trained / "samples" / f"step-{step:09d}-samples.png")
     runs = [trained, *(shutil.copytree(trained, tmp_path / str(i), copy_function=os.link) for i in range(1))]
     out = tmp_path / "report.html"
-    begun = time.process_time()
+    begun = time.monotonic()
     result = ali("report", *runs, "--out", out)
     assert result.code == 0, result.err
     assert out.stat().st_size < 5_000_000
-    assert time.process_time() - begun < 60
+    assert time.monotonic() - begun < 60
     steps = [tag["data-step"] for tag in Page(out).all("div") if "data-step" in tag]
     assert steps[0] == "step 1"
     assert steps[-1] == "step 299"
