@@ -85,8 +85,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
 def reference(
     objective: str, model: ALI, batch: Batch, *, gamma: float = 0.0, penalty: str = "both", penalty_every: int = 1,
     penalty_share: float = 1.0, cycle_x: float = 0.0, cycle_features: float = 0.0, cycle_z: float = 0.0,
-    cycle_norm: str = "l2", contrast: float = 0.0, temperature: float = 0.2, packing: int = 1, unary: bool = False,
-    **_: Any,
+    cycle_norm: str = "l2", encoder_weight: float = 1.0, contrast: float = 0.0, temperature: float = 0.2,
+    packing: int = 1, unary: bool = False, **_: Any,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Each player's gradient of its own loss, by the parameter's name."""
     x, condition = batch.x, batch.condition
@@ -95,7 +95,8 @@ def reference(
     z_hat = model.encode(x, condition).sample()
     x_tilde = model.likelihood(z, condition).sample()
     loss_d = loss_g = torch.zeros(())
-    for score in scores(model, torch.cat([x, x_tilde]), torch.cat([z_hat, z]), both, unary):
+    seen = encoder_weight * z_hat + (1 - encoder_weight) * z_hat.detach()
+    for score in scores(model, torch.cat([x, x_tilde]), torch.cat([seen, z]), both, unary):
         assert len(score) == 2 * len(x) // packing
         d, g = LOSSES[objective](*score.chunk(2))
         loss_d, loss_g = loss_d + d, loss_g + g
@@ -164,6 +165,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "cycle_l1": {"cycle_x": 2.0, "cycle_norm": "l1"},
     "cycle_features": {"cycle_features": 3.0},
     "cycle_z": {"cycle_z": 0.5},
+    "encoder_weight": {"encoder_weight": 0.3, "cycle_x": 2.0, "gamma": 0.7},
+    "an encoder of cycles": {"encoder_weight": 0.0, "cycle_x": 2.0, "cycle_z": 0.5, "packing": 2},
     "contrast": {"contrast": 0.7, "temperature": 0.4},
     "packing": {"packing": 2},
     "packed, all": {"packing": 4, "gamma": 0.7, "cycle_x": 2.0, "cycle_features": 1.0, "cycle_z": 0.5, "contrast": 0.3},
@@ -448,6 +451,8 @@ def test_settling_is_the_end_of_a_run_and_needs_a_cycle() -> None:
     for options in ({}, {"cycle_x": "cosine:1->0"}, {"contrast": 0.5}):
         with pytest.raises(OptionError, match=r"settle is 0\.2, but no cycle is left"):
             game("relativistic", lively("fashion", {}), settle=0.2, **options)
+        with pytest.raises(OptionError, match=r"encoder_weight is 0, but no cycle is left"):
+            game("relativistic", lively("fashion", {}), encoder_weight=0.0, **options)
 
 
 def test_what_holds_still_stands_at_its_averages(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ SHARED = {
     ),
     "cycle_norm": Option(default="l2", choices=("l1", "l2"), summary="distance of x and of features"),
     "cycle_through": Option(default="draw", choices=("draw", "mean"), summary="of the posterior, on the way"),
+    "encoder_weight": Option(
+        default=1.0, low=0, high=HEAVIEST, summary="of the game's own loss in the encoder, beside cycles and contrast"
+    ),
     "contrast": Option(
         default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of InfoNCE between codes of changed pictures"
     ),

@@ -36,6 +36,7 @@ class AdversarialGame(Game):
     - D minimises gamma/2 |grad f(q)|^2 (R1) + gamma/2 |grad f(p)|^2 (R2) for the sum f of its scores, every
       ``penalty_every`` steps and as many times as strongly,
     - E and G minimise the cycles of ``Cycle``, E also ``Contrast``, with their weights,
+    - E takes ``encoder_weight`` times the gradient of the game's loss, G all of it,
     - with labels, a K-class D also minimises the cross-entropy of labelled encoder pairs.
 
     In the last ``settle`` of the run D and G hold still, at their averaged weights where there are any, and E alone
@@ -68,6 +69,7 @@ class AdversarialGame(Game):
         cycle_z: float | str = 0.0,
         cycle_norm: Norm = "l2",
         cycle_through: Through = "draw",
+        encoder_weight: float = 1.0,
         contrast: float | str = 0.0,
         temperature: float = 0.2,
         packing: int = 1,
@@ -93,7 +95,7 @@ class AdversarialGame(Game):
         features = self._features(any(self._schedules["cycle_features"].ends))
         self.cycle = Cycle(model, cycle_norm, cycle_through, features)
         self.contrast = Contrast(model, temperature) if any(self._schedules["contrast"].ends) else None
-        self.settle = settle
+        self.encoder_weight, self.settle = encoder_weight, settle
         self._refuse_idle_encoder()
         self.schedule(0, 1)
 
@@ -138,7 +140,7 @@ class AdversarialGame(Game):
         if not self.settling:
             x_leaf, z_leaf = (fake.detach().requires_grad_() for fake in (x_tilde, z_hat))
             figures = self._judge(batch, (x_leaf, z_leaf), z)
-            ends, outward = [x_tilde, z_hat], [gradient_of(x_leaf), gradient_of(z_leaf)]
+            ends, outward = [x_tilde, z_hat], [gradient_of(x_leaf), self.encoder_weight * gradient_of(z_leaf)]
         for name, (weight, term) in self._terms((x, z), (posterior, z_hat), x_tilde, condition).items():
             ends.append(term)
             outward.append(torch.full_like(term, weight))
@@ -235,11 +237,14 @@ class AdversarialGame(Game):
         return features
 
     def _refuse_idle_encoder(self) -> None:
-        if self.settle and not any(self._schedules[name].end for name in ("cycle_x", "cycle_features", "cycle_z")):
-            raise OptionError(
-                f"objective.settle is {self.settle:g}, but no cycle is left at the end of the run that the encoder "
-                "could follow alone; set objective.cycle_x or objective.cycle_z, or leave objective.settle at 0"
-            )
+        if any(self._schedules[name].end for name in ("cycle_x", "cycle_features", "cycle_z")):
+            return
+        for name, value, usual in (("settle", self.settle, 0), ("encoder_weight", self.encoder_weight, 1)):
+            if bool(value) != bool(usual):
+                raise OptionError(
+                    f"objective.{name} is {value:g}, but no cycle is left at the end of the run that the encoder could "
+                    f"follow alone; set objective.cycle_x or objective.cycle_z, or leave it at {usual}"
+                )
 
     def _refuse_unlike_discriminator(self, **asked: int) -> None:
         for name, value in asked.items():
