@@ -107,17 +107,30 @@ TINY, SMALL, BASE, LARGE = PRESETS = (
     Preset("tiny", 32, 1, QUICK), Preset("small", 64, 1), Preset("base", 96, 2), Preset("large", 128, 3)
 )  # fmt: skip
 
+DEEPER = {"encoder": {"blocks": 2}, "decoder": {"blocks": 2}}
+"""Than D, which tells pairs apart with one block a grid. Twice the depth costs a third more time."""
+
 FASHION_RESIDUAL = SMALL.architecture(
     name="fashion-residual",
-    summary="complete Fashion-MNIST, 1x28x28, about 24 minutes on two CPU cores",
+    summary="complete Fashion-MNIST, 1x28x28, about 20 minutes on two CPU cores",
     data_shape=(1, 28, 28),
     sides=(),
-    latent_size=20,
+    latent_size=24,
     training=replace(
         RECIPE,
         dataset="fashion-mnist",
-        epochs=25,
-        settings={"objective": {**GAME, "cycle_x": "cosine:15->60", "contrast": 0.4}},
+        epochs=7,
+        settings={
+            "objective": {
+                **GAME,
+                "cycle_x": "cosine:15->80",
+                "cycle_z": "cosine:0.3->4",
+                "contrast": 0.4,
+                "encoder_weight": 0.25,
+                "settle": 0.1,
+            },
+            **DEEPER,
+        },
     ),
 )
 
