@@ -1,7 +1,8 @@
 """Pictures of any size and colour: ours, convolutional and residual, made for games with gradient penalties.
 
 One rule of width and depth: the finest grid has a position for each 4x4 pixels, and ``width`` maps; it is halved, and
-its maps doubled up to four times, until its shorter side is at most 8; on each grid there are ``blocks`` blocks.
+its maps doubled up to four times, until its shorter side is at most 8; on each grid there are ``blocks`` blocks. There
+may be ``fine`` blocks of half the width on a grid of twice its sides, too.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Preset:
             "arguments": {
                 "width": Option(default=self.width, low=8, high=1024, summary="maps of the finest grid"),
                 "blocks": Option(default=self.blocks, low=0, high=64, summary="on each grid"),
+                "fine": Option(default=0, low=0, high=64, summary="blocks on a grid of twice the finest one's sides"),
                 "block": Option(default="residual", choices=BLOCKS, summary="two convolutions, or R3GAN's three"),
             },
         }  # fmt: skip

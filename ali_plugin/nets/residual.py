@@ -36,14 +36,16 @@ class Residual(nn.Module):
 
 
 class Bottleneck(Residual):
-    """R3GAN's block (Huang et al., 2024): 1x1 to half again as many maps, 3x3 in groups of 16, 1x1 back."""
+    """R3GAN's block (Huang et al., 2024): 1x1 to half again as many maps, 3x3 in groups of 16 (of more, where 16 do not
+    divide them), 1x1 back."""
 
     def __init__(self, maps: int) -> None:
         super().__init__(maps)
         inner = 3 * maps // 2
+        groups = math.gcd(inner, max(1, inner // 16))
         self.layers = nn.Sequential(
             leaky(), nn.Conv2d(maps, inner, 1),
-            leaky(), nn.Conv2d(inner, inner, 3, 1, 1, groups=max(1, inner // 16)),
+            leaky(), nn.Conv2d(inner, inner, 3, 1, 1, groups=groups),
             leaky(), nn.Conv2d(inner, maps, 1),
         )  # fmt: skip
 
@@ -61,20 +63,32 @@ def level(block: str, maps: int, blocks: int) -> list[nn.Module]:
     return [BLOCKS[block](maps) for _ in range(blocks)]
 
 
-def down(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Sequential:
+def down(channels: int, levels: int, width: int, blocks: int, block: str, fine: int) -> nn.Sequential:
     """From pictures (B, C, H, W) to activations of the coarsest grid (B, M, h, w): a row of ``grids`` a level."""
-    layers: list[nn.Module] = [ChannelsLast(), nn.Conv2d(channels, width, FINEST, FINEST), *level(block, width, blocks)]
+    layers: list[nn.Module] = [ChannelsLast(), *patches(channels, width, block, fine), *level(block, width, blocks)]
     for maps, finer in pairwise(maps_of(grid, width) for grid in range(levels)):
         layers += [leaky(), nn.Conv2d(maps, finer, 4, 2, 1), *level(block, finer, blocks)]
     return nn.Sequential(*layers, leaky())
 
 
-def up(channels: int, levels: int, width: int, blocks: int, block: str) -> nn.Sequential:
+def patches(channels: int, width: int, block: str, fine: int) -> list[nn.Module]:
+    """To the finest grid: 4x4 pixels at once, or over a grid of twice its sides, where so many blocks of half the width
+    work."""
+    if not fine:
+        return [nn.Conv2d(channels, width, FINEST, FINEST)]
+    half = width // 2
+    return [nn.Conv2d(channels, half, 4, 2, 1), *level(block, half, fine), leaky(), nn.Conv2d(half, width, 4, 2, 1)]
+
+
+def up(channels: int, levels: int, width: int, blocks: int, block: str, fine: int) -> nn.Sequential:
     """From the coarsest grid (B, M, h, w) to pictures in (0, 1), (B, C, H, W)."""
     layers: list[nn.Module] = [ChannelsLast(), *level(block, maps_of(levels - 1, width), blocks)]
     for maps, finer in pairwise(maps_of(grid, width) for grid in reversed(range(levels))):
         layers += [*doubled(maps, finer), *level(block, finer, blocks)]
-    return nn.Sequential(*layers, *doubled(width, width // 2), *doubled(width // 2, channels), nn.Sigmoid())
+    half = width // 2
+    return nn.Sequential(
+        *layers, *doubled(width, half), *level(block, half, fine), *doubled(half, channels), nn.Sigmoid()
+    )  # fmt: skip
 
 
 def doubled(maps: int, finer: int) -> list[nn.Module]:

@@ -28,13 +28,14 @@ class ResidualNet(nn.Module):
     as many numbers as a feature has."""
 
     def __init__(
-        self, data_shape: tuple[int, ...], condition_size: int, *, width: int, blocks: int, block: str
+        self, data_shape: tuple[int, ...], condition_size: int, *, width: int, blocks: int, block: str, fine: int = 0
     ) -> None:  # fmt: skip
         super().__init__()
         sides = grids(data_shape)
         self.size = WIDE * width
         self.coarsest = (maps_of(len(sides) - 1, width), *sides[-1])
-        self.depth: dict[str, Any] = {"levels": len(sides), "width": width, "blocks": blocks, "block": block}
+        self.depth: dict[str, Any] = {"levels": len(sides), "width": width, "blocks": blocks, "block": block,
+                                      "fine": fine}  # fmt: skip
         self.condition_size, self.embedding_size = condition_size, self.size if condition_size else 0
         self.embedding = nn.Linear(condition_size, self.size) if condition_size else None
 
