@@ -114,7 +114,7 @@ DEEPER = {"encoder": {"blocks": 2}, "decoder": {"blocks": 2}}
 
 FASHION_RESIDUAL = SMALL.architecture(
     name="fashion-residual",
-    summary="complete Fashion-MNIST, 1x28x28, about 20 minutes on two CPU cores",
+    summary="complete Fashion-MNIST, 1x28x28, about 40 minutes of one CPU core",
     data_shape=(1, 28, 28),
     sides=(),
     latent_size=24,
@@ -138,7 +138,7 @@ FASHION_RESIDUAL = SMALL.architecture(
 
 FASHION_MINI = SMALL.architecture(
     name="fashion-mini-residual",
-    summary="the embedded garments, 1x28x28, about 2 minutes on two CPU cores",
+    summary="the embedded garments, 1x28x28, about 6 minutes of one CPU core",
     data_shape=(1, 28, 28),
     sides=(),
     latent_size=16,
