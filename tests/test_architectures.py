@@ -15,9 +15,11 @@ import torch
 from torch import nn
 
 from ali_plugin import ALI
+from ali_plugin.config.compose import compose
 from ali_plugin.config.describe import LayerLine, describe_architecture
 from ali_plugin.nets.layers import Layer
 from ali_plugin.nets.table_nets import TableDiscriminator
+from ali_registry import Architecture, default_registry
 from conftest import Ali
 
 Row = tuple[str, int, int, int, bool, float, str, int]
@@ -243,6 +245,24 @@ def test_show_prints_the_table(ali: Ali) -> None:
     text = ali("show", "svhn").out
     for fragment in ("tconv 5x5/1", "32x28x28", "leaky_relu 0.01", "untied", "epochs 100", "batch_size 100"):
         assert fragment in text
+
+
+def test_an_architecture_is_as_its_recipe_trains_it(ali: Ali) -> None:
+    """Its own parts with the recipe's arguments; what is said wins, and another part takes its own."""
+    own = compose("fashion-residual")
+    recipe = default_registry().get(Architecture, "fashion-residual").training.settings
+    assert recipe["decoder"]["blocks"] == 2
+    assert own.decoder is not None
+    assert own.decoder.arguments.items() >= recipe["decoder"].items()
+    said = compose("fashion-residual", arguments={"decoder": {"blocks": 3}}).decoder
+    assert said is not None
+    assert said.arguments["blocks"] == 3
+    other = compose("fashion-mini-residual", parts={"decoder": "residual-base"})
+    assert [part.arguments["fine"] for part in (other.encoder, other.decoder) if part is not None] == [1, 0]
+
+    text = ali("show", "fashion-residual").out
+    assert "decoder.blocks=2" in text
+    assert text.count("conv 3x3/1 pad 1") == 2 * (2 + 2 + 1)  # two layers a block, of D one block
 
 
 @pytest.mark.parametrize("architecture", ["svhn", "cifar10-released", "fashion", "mixture", "celeba-conditional"])

@@ -36,7 +36,8 @@ def compose(
 
     Args:
         parts: kind -> name of a part that takes the place of the architecture's.
-        arguments: kind -> arguments and options of that part, over its registered ones.
+        arguments: kind -> arguments and options of that part, over those of the recipe, which are of the architecture's
+            own parts, over its registered ones.
         data_shape: of a sample, where the architecture leaves some of it open.
 
     Raises:
@@ -47,10 +48,12 @@ def compose(
     registry = registry or default_registry()
     record = registry.get(Architecture, architecture)
     chosen = {kind: (parts or {}).get(kind) or getattr(record, kind) for kind in PARTS}
+    recipe = settings.nested(record.training.settings)
     configs: dict[str, Any] = {}
     for kind, name in chosen.items():
         part = registry.get(KINDS[kind], name)
-        given = settings.checked(part, (arguments or {}).get(kind, {}))
+        own = recipe.get(kind, {}) if name == getattr(record, kind) else {}
+        given = settings.checked(part, {**own, **(arguments or {}).get(kind, {})})
         configs[kind] = PartConfig(name, {**part.defaults, **given})
     config = ModelConfig(
         **configs,

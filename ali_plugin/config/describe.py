@@ -16,6 +16,8 @@ from ali_plugin.nets.layers import Layer
 from ali_plugin.support.weightless import weightless
 from ali_registry import Registry, default_registry
 
+LONGEST = 40  # characters of a layer that is no row of ours
+
 
 @dataclass(frozen=True)
 class LayerLine:
@@ -90,8 +92,7 @@ def _rows(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
 def _line(part: str, name: str, module: nn.Module, shape: tuple[int, ...]) -> LayerLine:
     parameters = sum(parameter.numel() for parameter in module.parameters())
     if not isinstance(module, Layer):
-        operation = f"{type(module).__name__.removeprefix('Parametrized')} {module.extra_repr()}".strip()
-        return LayerLine(part, name, operation[:40], None, False, 0.0, "", "", shape, parameters)
+        return LayerLine(part, name, *_torch_layer(module), False, 0.0, "", "", shape, parameters)
     row = module.row
     operation = "linear" if row.operation == "linear" else f"{row.operation} {row.kernel}x{row.kernel}/{row.stride}"
     operation += f" pad {row.padding}" if row.padding else ""
@@ -109,3 +110,27 @@ def _line(part: str, name: str, module: nn.Module, shape: tuple[int, ...]) -> La
         shape,
         parameters,
     )
+
+
+def _torch_layer(module: nn.Module) -> tuple[str, int | None]:
+    """What a layer of torch does, in the words of our rows, and its maps."""
+    kind = type(module).__name__.removeprefix("Parametrized")
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        about = f"{'tconv' if module.transposed else 'conv'} {_by(module.kernel_size)}/{_once(module.stride)}"
+        padding = _once(module.padding)
+        about += f" pad {padding}" if padding != "0" else ""
+        about += f" groups {module.groups}" if module.groups > 1 else ""
+        return about, module.out_channels
+    if isinstance(module, nn.Linear):
+        return "linear", module.out_features
+    whole = f"{kind} {module.extra_repr()}".strip()
+    return whole if len(whole) <= LONGEST else kind, None
+
+
+def _by(sides: Sequence[int]) -> str:
+    return "x".join(map(str, sides))
+
+
+def _once(sides: Sequence[int] | str) -> str:
+    """Of both dimensions at once, where they do not differ."""
+    return sides if isinstance(sides, str) else str(sides[0]) if len(set(sides)) == 1 else _by(sides)

@@ -9,6 +9,7 @@ import click
 
 from ali_cli.settings import json_option, size_options
 from ali_cli.terminal import print_json, print_table, say
+from ali_plugin.config import settings
 from ali_plugin.errors import OptionError
 from ali_plugin.folder import released
 from ali_plugin.folder.released import Released
@@ -64,9 +65,9 @@ def _print_options(entry: Entry) -> None:
 
 def _options(entry: Entry) -> dict[str, dict[str, str]]:
     """What may be set of a record, by name."""
-    settings = entry.record.settings if isinstance(entry.record, Adjustable) else {}
+    offered = entry.record.settings if isinstance(entry.record, Adjustable) else {}
     return {name: {"default": _text(option.default), "kind": option.kind, "summary": option.summary}
-            for name, option in settings.items()}  # fmt: skip
+            for name, option in offered.items()}  # fmt: skip
 
 
 def _text(value: object) -> str:
@@ -130,4 +131,5 @@ def _show_architecture(
 
 def _recipe(record: Architecture) -> str:
     recipe = asdict(record.training)
-    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value not in (None, {}))
+    chosen = settings.words(settings.nested(recipe.pop("settings")))
+    return ", ".join([*(f"{name} {value}" for name, value in recipe.items() if value is not None), *chosen])
