@@ -262,7 +262,7 @@ def test_an_architecture_is_as_its_recipe_trains_it(ali: Ali) -> None:
 
     text = ali("show", "fashion-residual").out
     assert "decoder.blocks=2" in text
-    assert text.count("conv 3x3/1 pad 1") == 2 * (2 + 2 + 1)  # two layers a block, of D one block
+    assert text.count("conv 3x3/1 pad 1") == 2 * (3 + 3 + 1)  # two layers a block, of D one block
 
 
 @pytest.mark.parametrize("architecture", ["svhn", "cifar10-released", "fashion", "mixture", "celeba-conditional"])
