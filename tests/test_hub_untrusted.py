@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,14 @@ def outside(folder: Path) -> set[str]:
 
 
 def weights_in(cache: Path) -> list[Path]:
-    """Files of a cache as large as weights."""
-    return [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 10_000]
+    """Files of a cache as large as weights; the client makes and removes small ones beside them, also meanwhile."""
+    found = []
+    for folder, _, names in os.walk(cache):  # which passes over what has gone
+        for path in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.stat().st_size > 10_000:
+                    found.append(path)
+    return found
 
 
 # --- Names that are paths ---------------------------------------------------------------------------
