@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ali_plugin.config.compose import build_parts, compose, without
+from ali_plugin.config.compose import build_parts, compose_by_recipe, without
 from ali_plugin.config.conditions import alone
 from ali_plugin.config.model_config import PARTS, ModelConfig
 from ali_plugin.errors import OptionError, PartMismatch
@@ -62,14 +62,15 @@ class ALI(nn.Module):
 
         Args:
             name: as ``ali list architecture`` shows it.
-            options: see ``ali_plugin.compose.compose``: ``parts``, ``arguments``, ``latent_size``, ...
+            options: see ``ali_plugin.config.compose.compose``: ``parts``, ``arguments`` (over those of the recipe),
+                ``latent_size``, ...
 
         Raises:
             UnknownName: nothing registers that name.
             PartMismatch: a replaced part does not fit.
         """
         registry = registry or default_registry()
-        return cls.from_config(compose(name, registry=registry, **options), registry)
+        return cls.from_config(compose_by_recipe(name, registry=registry, **options), registry)
 
     def rebuilt(self, parts: Collection[str] = PARTS) -> ALI:
         """The same nets built anew, with this model's weights, device and type, in eval mode.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from ali_plugin import ALI
-from ali_plugin.config.compose import compose
+from ali_plugin.config.compose import compose_by_recipe
 from ali_plugin.config.describe import LayerLine, describe_architecture
 from ali_plugin.nets.layers import Layer
 from ali_plugin.nets.table_nets import TableDiscriminator
@@ -249,20 +250,36 @@ def test_show_prints_the_table(ali: Ali) -> None:
 
 def test_an_architecture_is_as_its_recipe_trains_it(ali: Ali) -> None:
     """Its own parts with the recipe's arguments; what is said wins, and another part takes its own."""
-    own = compose("fashion-residual")
+    own = ALI.from_architecture("fashion-residual").config
     recipe = default_registry().get(Architecture, "fashion-residual").training.settings
     assert recipe["decoder"]["blocks"] == 2
     assert own.decoder is not None
     assert own.decoder.arguments.items() >= recipe["decoder"].items()
-    said = compose("fashion-residual", arguments={"decoder": {"blocks": 3}}).decoder
+    said = compose_by_recipe("fashion-residual", arguments={"decoder": {"blocks": 3}}).decoder
     assert said is not None
-    assert said.arguments["blocks"] == 3
-    other = compose("fashion-mini-residual", parts={"decoder": "residual-base"})
+    assert [said.arguments[name] for name in ("blocks", "fine")] == [3, 1]
+    other = compose_by_recipe("fashion-mini-residual", parts={"decoder": "residual-base"})
     assert [part.arguments["fine"] for part in (other.encoder, other.decoder) if part is not None] == [1, 0]
 
     text = ali("show", "fashion-residual").out
     assert "decoder.blocks=2" in text
     assert text.count("conv 3x3/1 pad 1") == 2 * (3 + 3 + 1)  # two layers a block, of D one block
+
+
+def test_a_run_goes_on_with_its_own_nets_whatever_the_recipe_says_now(ali: Ali, tmp_path: Path) -> None:
+    """As one that was begun when the recipe had no fine blocks: neither has what it wrote."""
+    out = tmp_path / "run"
+    train = ("train", "--device", "cpu", "-q", "--out", out)
+    without = ("--set", "encoder.fine=0", "--set", "decoder.fine=0")
+    begun = ali(*train, "--arch", "fashion-mini-residual", "--batch-size", 4, "--steps", 1, *without)
+    assert begun.code == 0, begun.err
+    written = out / "train_config.json"
+    config = json.loads(written.read_text())
+    assert [config["settings"].pop(part) for part in ("encoder", "decoder")] == [{"fine": 0}] * 2
+    written.write_text(json.dumps(config))
+    resumed = ali(*train, "--resume", "--steps", 2)
+    assert resumed.code == 0, resumed.err
+    assert json.loads((out / "config.json").read_text())["decoder"]["arguments"]["fine"] == 0
 
 
 @pytest.mark.parametrize("architecture", ["svhn", "cifar10-released", "fashion", "mixture", "celeba-conditional"])

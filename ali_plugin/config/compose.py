@@ -36,8 +36,7 @@ def compose(
 
     Args:
         parts: kind -> name of a part that takes the place of the architecture's.
-        arguments: kind -> arguments and options of that part, over those of the recipe, which are of the architecture's
-            own parts, over its registered ones.
+        arguments: kind -> arguments and options of that part, over its registered ones.
         data_shape: of a sample, where the architecture leaves some of it open.
 
     Raises:
@@ -48,12 +47,10 @@ def compose(
     registry = registry or default_registry()
     record = registry.get(Architecture, architecture)
     chosen = {kind: (parts or {}).get(kind) or getattr(record, kind) for kind in PARTS}
-    recipe = settings.nested(record.training.settings)
     configs: dict[str, Any] = {}
     for kind, name in chosen.items():
         part = registry.get(KINDS[kind], name)
-        own = recipe.get(kind, {}) if name == getattr(record, kind) else {}
-        given = settings.checked(part, {**own, **(arguments or {}).get(kind, {})})
+        given = settings.checked(part, (arguments or {}).get(kind, {}))
         configs[kind] = PartConfig(name, {**part.defaults, **given})
     config = ModelConfig(
         **configs,
@@ -68,6 +65,22 @@ def compose(
     config.to_json()  # what cannot be written is refused before anything is trained
     check_fit(config, registry)
     return config
+
+
+def compose_by_recipe(
+    architecture: str,
+    *,
+    parts: Mapping[str, str | None] | None = None,
+    arguments: Mapping[str, Mapping[str, Any]] | None = None,
+    registry: Registry | None = None,
+    **options: Any,
+) -> ModelConfig:
+    """``compose`` where no run says what its nets are: below the arguments given are those that the architecture's
+    recipe has for its own parts."""
+    registry = registry or default_registry()
+    recipe = settings.of_recipe(registry.get(Architecture, architecture), parts or {})
+    whole = settings.merged(recipe, arguments or {})
+    return compose(architecture, parts=parts, arguments=whole, registry=registry, **options)
 
 
 def origins(parts: Mapping[str, PartConfig], registry: Registry) -> tuple[PluginVersion, ...]:

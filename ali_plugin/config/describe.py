@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from ali_plugin.config.compose import build_parts, compose
+from ali_plugin.config.compose import build_parts, compose_by_recipe
 from ali_plugin.config.model_config import ModelConfig
 from ali_plugin.nets.distribution import as_posterior
 from ali_plugin.nets.layers import Layer
@@ -44,7 +44,7 @@ def describe_architecture(
         data_shape: of a sample, where the architecture leaves some of it open.
     """
     registry = registry or default_registry()
-    return describe(compose(name, data_shape=data_shape, registry=registry), registry)
+    return describe(compose_by_recipe(name, data_shape=data_shape, registry=registry), registry)
 
 
 def describe(config: ModelConfig, registry: Registry | None = None) -> list[LayerLine]:

@@ -14,7 +14,7 @@ from typing import Any
 from ali_plugin.config.schedule import Schedule
 from ali_plugin.errors import OptionError
 from ali_plugin.support.strict_json import short
-from ali_registry import Option
+from ali_registry import Architecture, Option
 from ali_registry.records import Adjustable
 
 ROOMS = ("objective", "encoder", "decoder", "discriminator", "optimiser")
@@ -75,6 +75,19 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """All settings, of which later ones win."""
     return {room: {name: value for layer in layers for name, value in layer.get(room, {}).items()}
             for room in ROOMS if any(layer.get(room) for layer in layers)}  # fmt: skip
+
+
+def of_recipe(architecture: Architecture, chosen: Mapping[str, Any]) -> Settings:
+    """The settings of an architecture's recipe, which are of its own objective, parts and optimiser, not of others in
+    their place.
+
+    Args:
+        chosen: room -> name of what was chosen; None, or no item, for the architecture's own.
+    """
+    recipe = architecture.training
+    own = {room: getattr(recipe if hasattr(recipe, room) else architecture, room) for room in ROOMS}
+    return {room: values for room, values in nested(recipe.settings).items()
+            if (chosen.get(room) or own[room]) == own[room]}  # fmt: skip
 
 
 def checked(record: Adjustable, given: Mapping[str, Any]) -> dict[str, Any]:

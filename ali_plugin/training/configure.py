@@ -43,10 +43,7 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     defaults = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
     if "steps" in chosen:
         del defaults["epochs"]
-    # Settings of the recipe are of its own objective, parts and optimiser, not of others in their place.
-    own = {room: getattr(architecture if room in PART_RECORDS else recipe, room) for room in settings.ROOMS}
-    defaults["settings"] = {room: values for room, values in settings.nested(recipe.settings).items()
-                            if chosen.get(room, own[room]) == own[room]}  # fmt: skip
+    defaults["settings"] = settings.of_recipe(architecture, chosen)
     for one, other in (("ema", "ema_half_life"), ("ema_half_life", "ema")):
         if one in chosen:
             defaults.pop(other, None)
