@@ -54,7 +54,8 @@ def test_a_member_of_a_study_is_the_run_that_train_makes(tmp_path: Path, ali: Al
 
 
 SHORT = ("--steps", "4", "--runs", "2", "--label-sets", "2")
-ONE_SEED = ("--runs", "1")  # of each of the games: there are many
+ONE_SEED = ("--runs", "1")
+MANY_MODELS = ("games", "representation")  # each from one seed
 FIGURES = {
     "mixture": {"modes", "high_quality", "reverse_kl", "modes_by_responsibility", "latent_coverage", "mse"},
     "representation": {"l2_svm_error_100", "nearest_neighbour_accuracy", "probe_accuracy", "mse", "path_length"},
@@ -86,7 +87,7 @@ def test_a_command_of_the_pages(command: str, tmp_path: Path, ali: Ali, monkeypa
     monkeypatch.chdir(tmp_path)
     words = shlex.split(re.sub(r" --(?:minutes|seconds) \d+", "", command))[1:]
     name = words[1]
-    done = ali(*words, *SHORT, *(ONE_SEED if name == "games" else ()), "--json")
+    done = ali(*words, *SHORT, *(ONE_SEED if name in MANY_MODELS else ()), "--json")
     assert done.code == 0, done.err
     printed = json.loads(done.out)
     out = tmp_path / "runs" / (Path(words[words.index("--out") + 1]).name if "--out" in words else f"experiment-{name}")
@@ -121,6 +122,9 @@ def check_study(printed: dict[str, Any]) -> None:
 def check_baselines(printed: dict[str, Any]) -> None:
     """A code stands beside what needs no model, which is none of a model's own figures."""
     *models, raw, pca = printed["rows"]
+    trained = ("ALI", "BiGAN", "GAN, inverse mapping", "VAE")
+    assert [row["name"] for row in models[:-1]] == [f"{name}, seed 0" for name in trained]
+    assert {name.split()[0] for name in models[0]["figures"]} >= {"distance", "recall", "kid_distance", "kid_floor"}
     assert (models[-1]["name"], raw["name"], pca["name"]) == ("no training", "raw pixels", "PCA, 16 numbers")
     assert raw["figures"].keys() == {"nearest_neighbour_accuracy", "probe_accuracy"}
     assert pca["figures"].keys() == {"nearest_neighbour_accuracy", "probe_accuracy", "mse"}
@@ -140,7 +144,48 @@ def check_games(printed: dict[str, Any]) -> None:
     assert len({row["figures"]["latent_mse"] for row in rows}) == len(VARIANTS), "they are different games"
 
 
-CHECKS = {"mixture": check_study, "representation": check_baselines, "games": check_games}
+def check_seeds(printed: dict[str, Any]) -> None:
+    """Each number of labels, with and without the rest, from each seed, which are other models."""
+    assert [row["name"] for row in printed["rows"]] == [
+        f"{name}, {count} labels, seed {seed}"
+        for count in ("100", "1,000")
+        for name in ("semi-supervised ALI", "labels alone")
+        for seed in (0, 1)
+    ]
+    assert printed["settings"]["seeds"] == [0, 1]
+    assert len({row["figures"]["test_error"] for row in printed["rows"]}) > 4
+
+
+CHECKS = {
+    "mixture": check_study,
+    "representation": check_baselines,
+    "games": check_games,
+    "semi-supervised": check_seeds,
+}
+
+
+OF_RESIDUAL_NETS = {
+    "representation": ["relativistic", "ALI", "GAN, inverse mapping", "VAE"],
+    "semi-supervised": ["relativistic with labels, 20 labels", "semi-supervised ALI, 20 labels"],
+}
+
+
+@pytest.mark.parametrize("name", OF_RESIDUAL_NETS)
+def test_nets_with_a_game_of_their_own_play_it_first(name: str, tmp_path: Path, ali: Ali) -> None:
+    """By their recipe; the paper's games, which have no penalties, go by the paper's rates."""
+    done = ali("experiment", name, "--arch", "residual-tiny", "--dataset", "fashion-mini", "--steps", 1, "--runs", 1,
+               "--labels", 20, "--label-sets", 1, "--out", tmp_path, "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    expected = OF_RESIDUAL_NETS[name]
+    rows = json.loads(done.out)["rows"]
+    assert [row["name"] for row in rows[: len(expected)]] == [f"{model}, seed 0" for model in expected]
+    assert "mse" in rows[0]["figures"] or "test_error" in rows[0]["figures"]
+    configs = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/train_config.json")]
+    own = [config for config in configs if config["objective"] == "relativistic"]
+    assert len(own) == 1
+    assert own[0]["settings"]["objective"]["cycle_x"] == 20.0, "the recipe's"
+    papers = [config for config in configs if config["objective"] in ("ali", "gan-inverse")]
+    assert all((config["lr"], config["beta1"]) == (1e-4, 0.5) for config in papers)
 
 
 def test_the_same_seed_gives_the_same_results(tmp_path: Path, ali: Ali) -> None:

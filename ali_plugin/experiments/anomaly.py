@@ -25,7 +25,6 @@ from ali_plugin.pyod.samples import Form
 from ali_plugin.support import atomic
 from ali_plugin.support.devices import resolve_device
 from ali_plugin.support.extras import need
-from ali_plugin.support.limits import MAX_SEED
 from ali_plugin.support.progress import track
 from ali_plugin.support.strict_json import read_object
 from ali_registry import Architecture, Dataset
@@ -62,7 +61,7 @@ def anomaly(options: Options) -> Result:
     need("pyod.models.alad", "the experiment 'anomaly'", "pyod")
     length = Length.of(options, QUICK, FULL)
     names = (options.dataset,) if options.dataset else QUICK_DATASETS if options.quick else DATASETS
-    seeds = [(options.seed + i) % (MAX_SEED + 1) for i in range(options.runs or 1)]
+    seeds = options.seeds(1)
     planned = {name: list(tasks(name, seeds, options)) for name in names}
     found = {
         name: {task.name: _kept(task, name, length, options) for task in track(own, f"fits to {name}", len(own))}

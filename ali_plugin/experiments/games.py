@@ -25,9 +25,8 @@ from ali_plugin.experiments.images import (
     sample_grid,
     with_defaults,
 )
-from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
+from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row, of_seed
 from ali_plugin.experiments.training import Length, check, settings_of, train, untrained
-from ali_plugin.support.limits import MAX_SEED
 from ali_registry import Objective
 
 Grids = list[tuple[str, NDArray[np.float32]]]
@@ -74,15 +73,15 @@ def games(options: Options) -> Result:
     """
     options = with_defaults(options, NETS)
     length = Length.of(options, QUICK, FULL)
-    seeds = [(options.seed + i) % (MAX_SEED + 1) for i in range(options.runs or SEEDS)]
+    seeds = options.seeds(SEEDS)
     runs = [(variant, seed, _choices(variant, seed, options)) for variant in VARIANTS for seed in seeds]
     for variant, seed, choices in runs:  # now, not after the trainings before it
-        check(options, _name(variant, seed), length, **choices)
+        check(options, of_seed(variant.name, seed), length, **choices)
     rows = baseline_rows(context_of(untrained(options), options))
     grids: dict[str, Grids] = {}
     notes = []
     for variant, seed, choices in runs:
-        name = _name(variant, seed)
+        name = of_seed(variant.name, seed)
         try:
             trained = train(options, name, length, **choices)
         except TrainingDiverged as error:
@@ -101,10 +100,6 @@ def games(options: Options) -> Result:
         settings=settings_of(options, length) | {"seeds": seeds, "games": [asdict(variant) for variant in VARIANTS]},
         notes=["Every model is evaluated with the same seed; the picture shows one of each game.", *notes],
     )
-
-
-def _name(variant: Variant, seed: int) -> str:
-    return f"{variant.name}, seed {seed}"
 
 
 def _choices(variant: Variant, seed: int, options: Options) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from ali_plugin.experiments.record import Options, Row
 from ali_plugin.model import ALI
 from ali_plugin.pictures.grid import side_by_side
 from ali_plugin.support.devices import seeded
-from ali_registry import Architecture, Encoder
+from ali_registry import Architecture, Encoder, Objective
 
-DEFAULT = "fashion"
+DEFAULT, PAPER = "fashion", "ali"  # nets, and the game that every study has
 SIDE = 8
 
 
@@ -40,6 +40,12 @@ def baseline_rows(context: Context) -> list[Row]:
     found = baselines(context)
     size = context.model.config.latent_size
     return [Row("raw pixels", found["raw"]), Row(f"PCA, {size} numbers", found["pca"])]
+
+
+def own_objective(options: Options) -> Objective | None:
+    """That of the architecture's recipe, where it is another than the paper's."""
+    name = options.registry.get(Architecture, str(options.architecture)).training.objective
+    return None if name == PAPER else options.registry.get(Objective, name)
 
 
 def encoder_variant(options: Options, posterior: str) -> str | None:

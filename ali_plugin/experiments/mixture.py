@@ -20,7 +20,6 @@ from ali_plugin.experiments.training import Length, Trained, train
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.gan import GANGame
 from ali_plugin.support.devices import seeded
-from ali_plugin.support.limits import MAX_SEED
 
 FULL, QUICK = (200_000, 10), (1000, 3)  # steps (200 epochs of 1,000) and runs of the study
 # By runs of 12,000 steps from two seeds: a discriminator five times as fast as the generator keeps all modes, ten times
@@ -56,7 +55,7 @@ def mixture(options: Options) -> Result:
     _draw(models, options)
     random, tuned = (
         random_members(runs, options.seed),
-        [replace(TUNED, seed=(options.seed + i) % (MAX_SEED + 1)) for i in range(runs)],
+        [replace(TUNED, seed=seed) for seed in options.seeds(runs)],
     )
     studies = {
         f"ALI, {runs} random settings": study("ali-random", ALIGame, random, steps, options),

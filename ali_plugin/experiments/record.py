@@ -13,7 +13,7 @@ from typing import Any
 from ali_plugin.errors import FolderError, OptionError
 from ali_plugin.support import atomic, locks, machine
 from ali_plugin.support.devices import resolve_device, seeded
-from ali_plugin.support.limits import MAX_STEPS
+from ali_plugin.support.limits import MAX_SEED, MAX_STEPS
 from ali_plugin.support.strict_json import read_object
 from ali_registry import Registry, default_registry
 from ali_registry.text import printable
@@ -32,7 +32,7 @@ class Options:
         quick: a length that shows that it works, not what it can do.
         steps, minutes: length of each training, one of them, in place of the experiment's own.
         background: under what is transparent, of a dataset that takes one.
-        runs: hyperparameter draws of the mixture's study, seeds of the games and anomalies.
+        runs: hyperparameter draws of the mixture's study; elsewhere how many seeds each model is trained from.
         classes: that are ordinary, each in turn, in the study of anomalies; () for all.
         labels, label_sets: numbers of labelled samples, and random sets of each for the L2-SVM.
         resume: go on with an experiment that was stopped, from what it has trained into ``out``.
@@ -69,6 +69,10 @@ class Options:
                 raise OptionError(f"--{name.replace('_', '-')} is {value}, it has to be at most {MAX_STEPS}")
         seeded(self.seed)
 
+    def seeds(self, count: int) -> list[int]:
+        """Of ``runs`` trainings, or of ``count`` where the options leave it open: the seed and those after it."""
+        return [(self.seed + i) % (MAX_SEED + 1) for i in range(self.runs or count)]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -96,6 +100,11 @@ class Result:
     published: Sequence[Published]
     settings: Mapping[str, Any]
     notes: Sequence[str] = ()
+
+
+def of_seed(name: str, seed: int) -> str:
+    """What a model's training from a seed is called, in tables and as a folder."""
+    return f"{name}, seed {seed}"
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""What the encoder learns about classes that it never sees (section 4.2), for ALI, BiGAN, a GAN and a VAE."""
+"""What the encoder learns about classes that it never sees (section 4.2), for ALI, BiGAN, a GAN, a VAE and the game of
+the nets' own recipe."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from ali_plugin.evaluation.evaluate import evaluate
@@ -10,23 +12,26 @@ from ali_plugin.evaluation.representation import of_encoder
 from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids
 from ali_plugin.experiments.images import (
+    PAPER,
     baseline_rows,
     context_of,
     encoder_variant,
+    own_objective,
     reconstruction_grid,
     sample_grid,
     with_defaults,
 )
-from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
+from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row, of_seed
 from ali_plugin.experiments.training import Length, Trained, settings_of, train, untrained
 
-QUICK, FULL = 200, 20_000  # steps
+QUICK, FULL, SEEDS = 200, 20_000, 2  # steps, and runs of each model
 LABELS, LABEL_SETS = (100, 1000), 100
+ADAM = {"lr": 1e-4, "lr_discriminator": 1e-4, "beta1": 0.5, "beta2": 0.999}  # of the paper's games
 
 
 def representation(options: Options) -> Result:
-    """Train the models with the same nets for the same time or steps, measure them, and an untrained one, and what
-    needs no model.
+    """Train the models with the same nets for the same time or steps from every seed, measure them, and an untrained
+    one, and what needs no model.
 
     Raises:
         ALIError: the dataset has no classes, or an option does not fit.
@@ -35,15 +40,17 @@ def representation(options: Options) -> Result:
     length = Length.of(options, QUICK, FULL)
     sets = options.label_sets or (5 if options.quick else LABEL_SETS)
     counts = options.labels or ((100,) if options.quick else LABELS)
+    seeds = options.seeds(1 if options.quick else SEEDS)
     rows, grids = [], {}
-    for name, choices in _models(options).items():
-        trained = train(options, name, length, **choices)
-        rows.append(_row(name, trained, options, counts, sets))
-        context = context_of(trained.model, options)
-        grids[name] = [
-            ("samples", sample_grid(trained.model, options.seed)),
-            ("originals and reconstructions", reconstruction_grid(context)),
-        ]
+    for (name, choices), seed in product(_models(options).items(), seeds):
+        run = of_seed(name, seed)
+        trained = train(options, run, length, seed=seed, **choices)
+        rows.append(_row(run, trained, options, counts, sets))
+        if name not in grids:
+            grids[name] = [
+                ("samples", sample_grid(trained.model, options.seed)),
+                ("originals and reconstructions", reconstruction_grid(context_of(trained.model, options))),
+            ]
     picture_grids(grids, options.out / PICTURE_NAME)
     new = untrained(options)
     rows.append(_row("no training", Trained(new, 0, 0.0), options, counts, sets, generates=False))
@@ -52,20 +59,26 @@ def representation(options: Options) -> Result:
         experiment="representation",
         rows=rows,
         published=published.REPRESENTATION,
-        settings=settings_of(options, length) | {"label_sets": sets},
-        notes=["Errors and accuracies are shares. Published figures of other data show the protocol's scale only."],
+        settings=settings_of(options, length) | {"label_sets": sets, "seeds": seeds},
+        notes=[
+            "Errors and accuracies are shares; every model is evaluated with the same seed. Published figures of other "
+            "data show the protocol's scale only."
+        ],
     )
 
 
 def _models(options: Options) -> dict[str, dict[str, Any]]:
-    gaussian = encoder_variant(options, "gaussian")
-    models: dict[str, dict[str, Any]] = {"ALI": {"objective": "ali", "encoder": gaussian}}
+    """Nets whose recipe is another game's play that first, and games without penalties at the paper's rates."""
+    own = own_objective(options)
+    gaussian = {"encoder": encoder_variant(options, "gaussian")}
+    plain = gaussian if own is None else {**gaussian, **ADAM}
+    models: dict[str, dict[str, Any]] = {} if own is None else {own.name: {"objective": own.name}}
+    models["ALI"] = {"objective": PAPER, **plain}
     if bigan := encoder_variant(options, "deterministic"):
-        models["BiGAN"] = {"objective": "ali", "encoder": bigan}
-    return models | {
-        "GAN, inverse mapping": {"objective": "gan-inverse", "encoder": gaussian},
-        "VAE": {"objective": "vae", "encoder": gaussian},
-    }
+        models["BiGAN"] = {**models["ALI"], "encoder": bigan}
+    models["GAN, inverse mapping"] = {"objective": "gan-inverse", **plain}
+    models["VAE"] = {"objective": "vae", **gaussian}
+    return models
 
 
 def _row(
@@ -74,6 +87,9 @@ def _row(
     context = replace(context_of(trained.model, options), labels=counts, label_sets=sets)
     figures = of_encoder(context)
     if generates:
-        found = evaluate(replace(context, extractor="classifier"), ["reconstruction", "frechet", "interpolation"])
+        found = evaluate(
+            replace(context, extractor="classifier"), ["reconstruction", "frechet", "kid", "interpolation"]
+        )
         figures |= {**found["reconstruction"], **found["frechet"], **found["interpolation"]}
+        figures |= {f"kid_{name}": value for name, value in found["kid"].items()}
     return Row(name, {**figures, **trained.figures})

@@ -21,6 +21,7 @@ from ali_plugin.experiments import EXPERIMENTS
 Examples:
   ali experiment mixture --quick
   ali experiment representation --quick
+  ali experiment representation --arch fashion-residual --minutes 20
   ali experiment semi-supervised --labels 100 --labels 1000 --minutes 20
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
@@ -36,7 +37,7 @@ Examples:
 @click.option("--seconds", type=float, help="The same in seconds.")
 @click.option("--arch", "architecture", help="Architecture. [default: fashion; of anomalies the detector's]")
 @click.option("--runs", type=int, help="Runs in the study of the mixture [default: 10, quick 3]; "
-              "seeds of each of the games [default: 2] and of anomalies [default: 1].")  # fmt: skip
+              "elsewhere seeds of each model [default: 2, of anomalies 1].")  # fmt: skip
 @click.option("--classes", multiple=True, help="Ordinary class, in the study of anomalies; may be repeated. [default: "
               "each in turn]")  # fmt: skip
 @click.option("--labels", type=int, multiple=True, help="Labelled samples; may be repeated. [default: 100, 1000]")
