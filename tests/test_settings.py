@@ -35,7 +35,7 @@ from ali_plugin.training.configure import configure
 from ali_plugin.training.graph import KEPT, WARM_UP, GraphedUpdate
 from ali_plugin.training.run import plan, prepare
 from ali_plugin.training.trainer import Trainer
-from ali_registry import InvalidRecord, Registry, build_registry
+from ali_registry import InvalidRecord, Registry, build_registry, default_registry
 from conftest import TINY, Ali
 
 SMALL = ("--steps", 2, *TINY)
@@ -423,7 +423,9 @@ def test_a_file_of_choices(tmp_path: Path, ali: Ali) -> None:
      ("objective.name = 3", "objective is 3, not str"), ("condition = 'yes'", "condition is 'yes', not bool"),
      ("precision = 'fp16'", "precision is 'fp16', not auto or float32 or tf32 or bf16"),
      ("a = " + "[" * 3000, "is no TOML"),
-     ("settings.encoder.init_std = 'wide'", "encoder.init_std is 'wide', not a number")],
+     ("settings.encoder.init_std = 'wide'", "encoder.init_std is 'wide', not a number"),
+     ("'objective.gamma' = 1\n[objective]\ngamma = 2", "'objective.gamma' is there twice"),
+     ("[settings]\n'decoder.init_std' = 1\ndecoder.init_std = 1", "'decoder.init_std' is there twice")],
 )  # fmt: skip
 def test_bad_files(text: str, message: str, tmp_path: Path, ali: Ali) -> None:
     file = tmp_path / "run.toml"
@@ -432,6 +434,22 @@ def test_bad_files(text: str, message: str, tmp_path: Path, ali: Ali) -> None:
     assert result.code == 1
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "named", "given"), [("objective", "relativistic", "hinge"), ("optimiser", "adam", "sgd")]
+)
+def test_settings_of_a_file_are_of_what_it_names(room: str, named: str, given: str, tmp_path: Path, ali: Ali) -> None:
+    """The file of a run has all defaults of its game, with which another one would be no such game."""
+    config = configure({"architecture": "fashion", "objective": "relativistic", "steps": 2}, default_registry())
+    file = tmp_path / "train_config.json"
+    file.write_text(config.to_json())
+    result = ali("train", "--config", file, f"--{room}", given, "--dry-run", "--out", tmp_path / "run")
+    assert result.code == 1
+    assert f"has settings of {room} {named!r}, not of {given!r}" in result.err
+    assert result.err.count("\n") == 1
+    file.write_text(json.dumps({"settings": {room: config.settings[room]}}))  # of no name
+    assert chosen({room: given}, file)[room] == given
 
 
 def test_missing_and_odd_files(tmp_path: Path) -> None:

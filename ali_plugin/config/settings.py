@@ -38,17 +38,21 @@ def parse(words: Iterable[str], rooms: Sequence[str] = ROOMS) -> Settings:
     Raises:
         OptionError: a word of another form, or of a room that does not exist.
     """
-    settings: Settings = {}
+    last: dict[str, Typed] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise OptionError(f"--set takes ROOM.NAME=VALUE, such as {EXAMPLES[rooms[0]]}, not {short(repr(word))}")
-        _put(settings, name.strip(), Typed(value.strip()), rooms)
+        last[name.strip()] = Typed(value.strip())
+    settings: Settings = {}
+    for name, typed in last.items():
+        _put(settings, name, typed, rooms)
     return settings
 
 
 def nested(raw: Any) -> Settings:
-    """Settings from a file: tables by room, or names with a dot; raises OptionError for anything else."""
+    """Settings from a file: tables by room, or names with a dot; raises OptionError for anything else, and for one that
+    is there in both ways."""
     if not isinstance(raw, Mapping):
         raise OptionError(f"settings is {short(repr(raw))}, not a table by room: {', '.join(ROOMS)}")
     settings: Settings = {}
@@ -68,7 +72,19 @@ def _put(settings: Settings, name: str, value: Any, rooms: Sequence[str] = ROOMS
         meant = f"{close[0]}.{option or 'NAME'}" if close else ""
         offer = f"; did you mean {short(repr(meant))}?" if close else ""
         raise OptionError(f"there is no setting {short(repr(name))}, they are called {', '.join(rooms)}.NAME{offer}")
-    settings.setdefault(room, {})[option] = value
+    if option in settings.setdefault(room, {}):
+        raise OptionError(f"{short(repr(name))} is there twice, in two ways to write it; leave one of them out")
+    settings[room][option] = value
+
+
+def joined(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """All settings; raises OptionError for one that two of them have."""
+    settings: Settings = {}
+    for layer in layers:
+        for room, options in layer.items():
+            for name, value in options.items():
+                _put(settings, f"{room}.{name}", value)
+    return settings
 
 
 def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
