@@ -284,7 +284,7 @@ def test_averages_with_a_half_life(registry: Registry, tmp_path: Path) -> None:
 
 OPTIONS = {"truth": True, "whole": Option(default=3, low=1, high=5), "real": Option(default=0.5, low=0, high=1),
            "text": "a", "pick": Option(default="a", choices=("a", "b")), "list": (1, 2),
-           "moving": Option(default=0.5, low=0, scheduled=True)}  # fmt: skip
+           "moving": Option(default=0.5, low=0, scheduled=True), "reals": (0.5,)}  # fmt: skip
 RECORD = Objective(name="thing", build="a:b", options=OPTIONS)
 
 
@@ -292,7 +292,7 @@ RECORD = Objective(name="thing", build="a:b", options=OPTIONS)
     ("word", "value"),
     [("truth=false", False), ("whole=5", 5), ("real=1", 1.0), ("real=1e-3", 0.001), ("text=", ""), ("text=1", "1"),
      ("pick=b", "b"), ("list=4,5,6", [4, 5, 6]), ("list=[7]", [7]), ("moving=2", 2.0), ("text=a=b", "a=b"),
-     ("moving=cosine:1->0", "cosine:1->0"), ("moving=step:1->0@0.75", "step:1->0@0.75")],
+     ("moving=cosine:1->0", "cosine:1->0"), ("moving=step:1->0@0.75", "step:1->0@0.75"), ("reals=1,2.5", [1, 2.5])],
 )  # fmt: skip
 def test_words(word: str, value: Any) -> None:
     given = settings.parse([f"objective.{word}"])["objective"]
@@ -310,6 +310,7 @@ def test_words(word: str, value: Any) -> None:
      ("whole=true", "not an integer"), ("whole=", "not an integer"), ("real=nan", "not a number from 0 to 1"),
      ("real=inf", "not a number"), ("real=1.01", "from 0 to 1"), ("real=x", "not a number"), ("real=null", "None, not"),
      ("pick=c", "'c', not 'a' or 'b'"), ("list=a,b", "not a list"), ("list=1.5", "not a list"),
+     ("reals=1,nan", "not a list"), ("reals=[Infinity]", "not a list"), ("reals=true", "not a list"),
      ("moving=-1", "of at least 0"), ("moving=cosine:1->-1", "-1.0, not a number of at least 0"),
      ("moving=jump:1->2", "no number and no schedule"),
      ("moving=step:1->2", "after a share of the run"), ("wole=1", "has no option 'wole'; did you mean 'whole'?"),

@@ -59,16 +59,17 @@ class Option:
 
     def refusal(self, value: Any) -> str | None:
         """Why a value, in which a whole number may stand for a float, cannot be this option; None if it can."""
-        if not self._of_type(value):
-            return f"is {_quoted(value)}, not {self.kind}"
-        if self.choices and value not in self.choices:
-            return f"is {_quoted(value)}, not {self.kind}"
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            finite = math.isfinite(value) if isinstance(value, float) else abs(value) < LARGEST
-            above, below = self.low is None or value >= self.low, self.high is None or value <= self.high
-            if not (finite and above and below):
-                return f"is {_quoted(value)}, not {self.kind}"
-        return None
+        fits = self._of_type(value) and (not self.choices or value in self.choices)
+        if fits and all(map(self._in_range, value if isinstance(value, list | tuple) else (value,))):
+            return None
+        return f"is {_quoted(value)}, not {self.kind}"
+
+    def _in_range(self, value: Any) -> bool:
+        """Whether a number is finite and between the bounds; anything else is."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return True
+        finite = math.isfinite(value) if isinstance(value, float) else abs(value) < LARGEST
+        return finite and (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def _of_type(self, value: Any) -> bool:
         default = self.default
@@ -76,6 +77,7 @@ class Option:
             return value is None or isinstance(value, list | PLAIN)
         if isinstance(default, list | tuple):
             kinds = {type(one) for one in default} or set(PLAIN)
+            kinds |= {int} if float in kinds else set()
             return isinstance(value, list | tuple) and all(type(one) in kinds for one in value)
         if isinstance(default, Mapping):
             return isinstance(value, Mapping)
