@@ -48,7 +48,11 @@ class Option:
         if self.choices:
             return " or ".join(map(repr, self.choices))
         names: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
-        name = names.get(type(self.default), "a list" if isinstance(self.default, list | tuple) else "a value")
+        if isinstance(self.default, list | tuple):
+            several = {int: " of integers", float: " of numbers", str: " of texts"}
+            name = f"a list{several.get(type(next(iter(self.default), None)), '')}"
+        else:
+            name = names.get(type(self.default), "a value")
         if self.low is not None and self.high is not None:
             name += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
