@@ -339,7 +339,7 @@ def test_no_settings(word: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"x": Option}, {"bad name": 1}, ["x"], {"x": {1, 2}}, {1: 2}],
+    [{"x": Option}, {"x": Option(default=1, needs=("y",))}, {"bad name": 1}, ["x"], {"x": {1, 2}}, {1: 2}],
 )
 def test_records_with_bad_options(options: Any) -> None:
     with pytest.raises(InvalidRecord):
@@ -473,6 +473,11 @@ def test_missing_and_odd_files(tmp_path: Path) -> None:
         (["--set", "objective.packing=2", "--devices", 10, "--set", "objective.packing=4"], "divide the 2 samples"),
         (["--set", "objective.packing=2", "--set", "discriminator.packing=4"], "say objective.packing"),
         (["--objective", "ali", "--set", "discriminator.packing=4"], "judges pairs one by one"),
+        (["--objective", "vae", "--set", "discriminator.unary=true"], "objective 'vae' takes no scores of x and z"),
+        (["--set", "objective.gamma=0", "--set", "objective.penalty_every=8"], "nothing without objective.gamma; set"),
+        (["--set", "objective.gamma=step:0->0@0.5", "--set", "objective.penalty=r1"], "penalty is 'r1', which does"),
+        (["--set", "objective.cycle_norm=l1"], "without objective.cycle_x or objective.cycle_features; set that"),
+        (["--set", "objective.temperature=1"], "nothing without objective.contrast"),
         (["--set", "objective.augment=colour,flip"], "objective.augment has 'flip'"),
         (["--set", "objective.penalty=r3"], "objective.penalty is 'r3', not 'r1' or 'r2' or 'both'"),
         (["--arch", "mixture", "--set", "objective.augment=colour"], "augment is for pictures"),
@@ -493,6 +498,18 @@ def test_bad_settings_of_a_run(arguments: list[str], message: str, tmp_path: Pat
     assert message in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_recipe_says_of_a_penalty_goes_with_it(tmp_path: Path) -> None:
+    """Who leaves the penalty out is not told of what else is said of it, neither now nor by the file of that run."""
+    asked = {"architecture": "fashion-mini-residual", "settings": ("objective.gamma=0",)}
+    config = configure(chosen(asked), default_registry())
+    options = config.settings["objective"]
+    assert (options["gamma"], options["penalty_every"], options["penalty_share"]) == (0.0, 1, 1.0)
+    assert options["cycle_x"] == "cosine:10->25"
+    file = tmp_path / "train_config.json"
+    file.write_text(config.to_json())
+    assert configure(chosen({}, file), default_registry()) == config
 
 
 @pytest.mark.parametrize(

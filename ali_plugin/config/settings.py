@@ -121,6 +121,37 @@ def complete(record: Adjustable, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: option.default for name, option in record.settings.items()}, **checked(record, given)}
 
 
+def effective(record: Adjustable, usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a record: what is given, checked, over what is usual, over the defaults. What is usual, and does
+    nothing beside what is given, is at its default.
+
+    Args:
+        usual: of a recipe.
+
+    Raises:
+        OptionError: as ``checked``, or what is given does nothing.
+    """
+    whole = complete(record, {**usual, **given})
+    for name, option in record.settings.items():
+        if not option.needs or whole[name] == option.default or any(_is_on(whole[other]) for other in option.needs):
+            continue
+        if name in given:
+            raise OptionError(
+                f"{record.kind}.{name} is {short(repr(whole[name]))}, which does nothing without "
+                f"{record.kind}.{f' or {record.kind}.'.join(option.needs)}; set that, or leave {name} out"
+            )
+        whole[name] = option.default
+    return whole
+
+
+def _is_on(value: Any) -> bool:
+    """Whether an option's value, which may be a schedule, is ever anything but 0, false or empty."""
+    try:
+        return any(Schedule.of(value).ends) if isinstance(value, str) else bool(value)
+    except ValueError:
+        return bool(value)
+
+
 def words(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """ROOM.NAME=VALUE for each, as ``parse`` reads them."""
     return [f"{room}.{name}={value if isinstance(value, str) else json.dumps(value)}"

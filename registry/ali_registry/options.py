@@ -23,6 +23,7 @@ class Option:
         low, high: bounds of a number, both inclusive.
         choices: the texts that it may be, where they are few.
         scheduled: a number that may follow a schedule over the run, "cosine:1->0.1", say.
+        needs: names of options of the same thing; where all of them are off (0, false, empty), this one does nothing.
         summary: a few words for ``ali show``.
     """
 
@@ -31,6 +32,7 @@ class Option:
     high: float | None = None
     choices: tuple[str, ...] = ()
     scheduled: bool = False
+    needs: tuple[str, ...] = ()
     summary: str = ""
 
     def __post_init__(self) -> None:
