@@ -453,6 +453,19 @@ def test_settling_is_the_end_of_a_run_and_needs_a_cycle() -> None:
             game("relativistic", lively("fashion", {}), settle=0.2, **options)
         with pytest.raises(OptionError, match=r"encoder_weight is 0, but no cycle is left"):
             game("relativistic", lively("fashion", {}), encoder_weight=0.0, **options)
+    late = {"cycle_x": "step:1->0@0.85", "cycle_z": "step:0->1@0.9"}
+    with pytest.raises(OptionError, match=r"settle is 0\.2, but no cycle has a weight yet after 0\.85 of the run"):
+        game("relativistic", lively("fashion", {}), settle=0.2, **late)
+    assert game("relativistic", lively("fashion", {}), settle=0.1, **late).settle == 0.1
+
+
+def test_a_short_settling_takes_place() -> None:
+    made = game("relativistic", lively("fashion", {}), cycle_z=1.0, settle=0.004)
+    settling = []
+    for step in range(1000):
+        made.schedule(step, 1000)
+        settling.append(made.settling)
+    assert settling == [False] * 996 + [True] * 4
 
 
 def test_what_holds_still_stands_at_its_averages(tmp_path: Path) -> None:

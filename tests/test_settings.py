@@ -35,7 +35,7 @@ from ali_plugin.training.configure import configure
 from ali_plugin.training.graph import KEPT, WARM_UP, GraphedUpdate
 from ali_plugin.training.run import plan, prepare
 from ali_plugin.training.trainer import Trainer
-from ali_registry import InvalidRecord, Registry, build_registry
+from ali_registry import InvalidRecord, Registry, build_registry, default_registry
 from conftest import TINY, Ali
 
 SMALL = ("--steps", 2, *TINY)
@@ -284,7 +284,7 @@ def test_averages_with_a_half_life(registry: Registry, tmp_path: Path) -> None:
 
 OPTIONS = {"truth": True, "whole": Option(default=3, low=1, high=5), "real": Option(default=0.5, low=0, high=1),
            "text": "a", "pick": Option(default="a", choices=("a", "b")), "list": (1, 2),
-           "moving": Option(default=0.5, low=0, scheduled=True)}  # fmt: skip
+           "moving": Option(default=0.5, low=0, scheduled=True), "reals": (0.5,)}  # fmt: skip
 RECORD = Objective(name="thing", build="a:b", options=OPTIONS)
 
 
@@ -292,7 +292,7 @@ RECORD = Objective(name="thing", build="a:b", options=OPTIONS)
     ("word", "value"),
     [("truth=false", False), ("whole=5", 5), ("real=1", 1.0), ("real=1e-3", 0.001), ("text=", ""), ("text=1", "1"),
      ("pick=b", "b"), ("list=4,5,6", [4, 5, 6]), ("list=[7]", [7]), ("moving=2", 2.0), ("text=a=b", "a=b"),
-     ("moving=cosine:1->0", "cosine:1->0"), ("moving=step:1->0@0.75", "step:1->0@0.75")],
+     ("moving=cosine:1->0", "cosine:1->0"), ("moving=step:1->0@0.75", "step:1->0@0.75"), ("reals=1,2.5", [1, 2.5])],
 )  # fmt: skip
 def test_words(word: str, value: Any) -> None:
     given = settings.parse([f"objective.{word}"])["objective"]
@@ -310,6 +310,8 @@ def test_words(word: str, value: Any) -> None:
      ("whole=true", "not an integer"), ("whole=", "not an integer"), ("real=nan", "not a number from 0 to 1"),
      ("real=inf", "not a number"), ("real=1.01", "from 0 to 1"), ("real=x", "not a number"), ("real=null", "None, not"),
      ("pick=c", "'c', not 'a' or 'b'"), ("list=a,b", "not a list"), ("list=1.5", "not a list"),
+     ("reals=1,nan", "is [1, nan], not a list of numbers"), ("reals=[Infinity]", "not a list"),
+     ("reals=true", "not a list"),
      ("moving=-1", "of at least 0"), ("moving=cosine:1->-1", "-1.0, not a number of at least 0"),
      ("moving=jump:1->2", "no number and no schedule"),
      ("moving=step:1->2", "after a share of the run"), ("wole=1", "has no option 'wole'; did you mean 'whole'?"),
@@ -337,7 +339,7 @@ def test_no_settings(word: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"x": Option}, {"bad name": 1}, ["x"], {"x": {1, 2}}, {1: 2}],
+    [{"x": Option}, {"x": Option(default=1, needs=("y",))}, {"bad name": 1}, ["x"], {"x": {1, 2}}, {1: 2}],
 )
 def test_records_with_bad_options(options: Any) -> None:
     with pytest.raises(InvalidRecord):
@@ -423,7 +425,9 @@ def test_a_file_of_choices(tmp_path: Path, ali: Ali) -> None:
      ("objective.name = 3", "objective is 3, not str"), ("condition = 'yes'", "condition is 'yes', not bool"),
      ("precision = 'fp16'", "precision is 'fp16', not auto or float32 or tf32 or bf16"),
      ("a = " + "[" * 3000, "is no TOML"),
-     ("settings.encoder.init_std = 'wide'", "encoder.init_std is 'wide', not a number")],
+     ("settings.encoder.init_std = 'wide'", "encoder.init_std is 'wide', not a number"),
+     ("'objective.gamma' = 1\n[objective]\ngamma = 2", "'objective.gamma' is there twice"),
+     ("[settings]\n'decoder.init_std' = 1\ndecoder.init_std = 1", "'decoder.init_std' is there twice")],
 )  # fmt: skip
 def test_bad_files(text: str, message: str, tmp_path: Path, ali: Ali) -> None:
     file = tmp_path / "run.toml"
@@ -432,6 +436,22 @@ def test_bad_files(text: str, message: str, tmp_path: Path, ali: Ali) -> None:
     assert result.code == 1
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "named", "given"), [("objective", "relativistic", "hinge"), ("optimiser", "adam", "sgd")]
+)
+def test_settings_of_a_file_are_of_what_it_names(room: str, named: str, given: str, tmp_path: Path, ali: Ali) -> None:
+    """The file of a run has all defaults of its game, with which another one would be no such game."""
+    config = configure({"architecture": "fashion", "objective": "relativistic", "steps": 2}, default_registry())
+    file = tmp_path / "train_config.json"
+    file.write_text(config.to_json())
+    result = ali("train", "--config", file, f"--{room}", given, "--dry-run", "--out", tmp_path / "run")
+    assert result.code == 1
+    assert f"has settings of {room} {named!r}, not of {given!r}" in result.err
+    assert result.err.count("\n") == 1
+    file.write_text(json.dumps({"settings": {room: config.settings[room]}}))  # of no name
+    assert chosen({room: given}, file)[room] == given
 
 
 def test_missing_and_odd_files(tmp_path: Path) -> None:
@@ -453,6 +473,11 @@ def test_missing_and_odd_files(tmp_path: Path) -> None:
         (["--set", "objective.packing=2", "--devices", 10, "--set", "objective.packing=4"], "divide the 2 samples"),
         (["--set", "objective.packing=2", "--set", "discriminator.packing=4"], "say objective.packing"),
         (["--objective", "ali", "--set", "discriminator.packing=4"], "judges pairs one by one"),
+        (["--objective", "vae", "--set", "discriminator.unary=true"], "objective 'vae' takes no scores of x and z"),
+        (["--set", "objective.gamma=0", "--set", "objective.penalty_every=8"], "nothing without objective.gamma; set"),
+        (["--set", "objective.gamma=step:0->0@0.5", "--set", "objective.penalty=r1"], "penalty is 'r1', which does"),
+        (["--set", "objective.cycle_norm=l1"], "without objective.cycle_x or objective.cycle_features; set that"),
+        (["--set", "objective.temperature=1"], "nothing without objective.contrast"),
         (["--set", "objective.augment=colour,flip"], "objective.augment has 'flip'"),
         (["--set", "objective.penalty=r3"], "objective.penalty is 'r3', not 'r1' or 'r2' or 'both'"),
         (["--arch", "mixture", "--set", "objective.augment=colour"], "augment is for pictures"),
@@ -473,6 +498,18 @@ def test_bad_settings_of_a_run(arguments: list[str], message: str, tmp_path: Pat
     assert message in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_recipe_says_of_a_penalty_goes_with_it(tmp_path: Path) -> None:
+    """Who leaves the penalty out is not told of what else is said of it, neither now nor by the file of that run."""
+    asked = {"architecture": "fashion-mini-residual", "settings": ("objective.gamma=0",)}
+    config = configure(chosen(asked), default_registry())
+    options = config.settings["objective"]
+    assert (options["gamma"], options["penalty_every"], options["penalty_share"]) == (0.0, 1, 1.0)
+    assert options["cycle_x"] == "cosine:10->25"
+    file = tmp_path / "train_config.json"
+    file.write_text(config.to_json())
+    assert configure(chosen({}, file), default_registry()) == config
 
 
 @pytest.mark.parametrize(

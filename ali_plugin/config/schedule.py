@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 
 Kind = Literal["constant", "linear", "cosine", "step"]
 LEVELS = 100  # of a run's length: what is captured in a CUDA graph is captured anew for each
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"  # of a long text in linear time
 FORM = re.compile(rf"(?P<kind>linear|cosine|step):(?P<start>{NUMBER})->(?P<end>{NUMBER})(?:@(?P<over>{NUMBER}))?")
 EXAMPLE = "'cosine:1->0.1' (in quotes), or 'linear:1->0@0.2' over the first fifth of the run"
 

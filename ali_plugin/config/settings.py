@@ -38,17 +38,21 @@ def parse(words: Iterable[str], rooms: Sequence[str] = ROOMS) -> Settings:
     Raises:
         OptionError: a word of another form, or of a room that does not exist.
     """
-    settings: Settings = {}
+    last: dict[str, Typed] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise OptionError(f"--set takes ROOM.NAME=VALUE, such as {EXAMPLES[rooms[0]]}, not {short(repr(word))}")
-        _put(settings, name.strip(), Typed(value.strip()), rooms)
+        last[name.strip()] = Typed(value.strip())
+    settings: Settings = {}
+    for name, typed in last.items():
+        _put(settings, name, typed, rooms)
     return settings
 
 
 def nested(raw: Any) -> Settings:
-    """Settings from a file: tables by room, or names with a dot; raises OptionError for anything else."""
+    """Settings from a file: tables by room, or names with a dot; raises OptionError for anything else, and for one that
+    is there in both ways."""
     if not isinstance(raw, Mapping):
         raise OptionError(f"settings is {short(repr(raw))}, not a table by room: {', '.join(ROOMS)}")
     settings: Settings = {}
@@ -68,7 +72,19 @@ def _put(settings: Settings, name: str, value: Any, rooms: Sequence[str] = ROOMS
         meant = f"{close[0]}.{option or 'NAME'}" if close else ""
         offer = f"; did you mean {short(repr(meant))}?" if close else ""
         raise OptionError(f"there is no setting {short(repr(name))}, they are called {', '.join(rooms)}.NAME{offer}")
-    settings.setdefault(room, {})[option] = value
+    if option in settings.setdefault(room, {}):
+        raise OptionError(f"{short(repr(name))} is there twice, in two ways to write it; leave one of them out")
+    settings[room][option] = value
+
+
+def joined(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """All settings; raises OptionError for one that two of them have."""
+    settings: Settings = {}
+    for layer in layers:
+        for room, options in layer.items():
+            for name, value in options.items():
+                _put(settings, f"{room}.{name}", value)
+    return settings
 
 
 def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -103,6 +119,37 @@ def checked(record: Adjustable, given: Mapping[str, Any]) -> dict[str, Any]:
 def complete(record: Adjustable, given: Mapping[str, Any]) -> dict[str, Any]:
     """Every option of a record: what is given, checked, over the defaults."""
     return {**{name: option.default for name, option in record.settings.items()}, **checked(record, given)}
+
+
+def effective(record: Adjustable, usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a record: what is given, checked, over what is usual, over the defaults. What is usual, and does
+    nothing beside what is given, is at its default.
+
+    Args:
+        usual: of a recipe.
+
+    Raises:
+        OptionError: as ``checked``, or what is given does nothing.
+    """
+    whole = complete(record, {**usual, **given})
+    for name, option in record.settings.items():
+        if not option.needs or whole[name] == option.default or any(_is_on(whole[other]) for other in option.needs):
+            continue
+        if name in given:
+            raise OptionError(
+                f"{record.kind}.{name} is {short(repr(whole[name]))}, which does nothing without "
+                f"{record.kind}.{f' or {record.kind}.'.join(option.needs)}; set that, or leave {name} out"
+            )
+        whole[name] = option.default
+    return whole
+
+
+def _is_on(value: Any) -> bool:
+    """Whether an option's value, which may be a schedule, is ever anything but 0, false or empty."""
+    try:
+        return any(Schedule.of(value).ends) if isinstance(value, str) else bool(value)
+    except ValueError:
+        return bool(value)
 
 
 def words(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -10,12 +10,19 @@ from ali_registry import Objective, Optimiser, Option, hookimpl
 
 HERE = "ali_plugin.objectives"
 HEAVIEST = 1e6  # of the weights; beyond it nothing but the one term is left, and float32 ends
+OF_GAMMA, IN_X = ("gamma",), ("cycle_x", "cycle_features")  # what others say more about
 
 SHARED = {
     "gamma": Option(default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="of the gradient penalties R1 and R2"),
-    "penalty": Option(default="both", choices=("r1", "r2", "both"), summary="on encoder pairs, decoder pairs, or both"),
-    "penalty_every": Option(default=1, low=1, summary="steps between penalties, which are as many times as strong"),
-    "penalty_share": Option(default=1.0, low=0, high=1, summary="of the batch that is penalised, at least one pack"),
+    "penalty": Option(
+        default="both", choices=("r1", "r2", "both"), needs=OF_GAMMA, summary="on encoder pairs, decoder pairs, or both"
+    ),
+    "penalty_every": Option(
+        default=1, low=1, needs=OF_GAMMA, summary="steps between penalties, which are as many times as strong"
+    ),
+    "penalty_share": Option(
+        default=1.0, low=0, high=1, needs=OF_GAMMA, summary="of the batch that is penalised, at least one pack"
+    ),
     "cycle_x": Option(
         default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of the mean distance of x -> z -> x"
     ),
@@ -25,15 +32,17 @@ SHARED = {
     "cycle_z": Option(
         default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of the mean square of z -> x -> z"
     ),
-    "cycle_norm": Option(default="l2", choices=("l1", "l2"), summary="distance of x and of features"),
-    "cycle_through": Option(default="draw", choices=("draw", "mean"), summary="of the posterior, on the way"),
+    "cycle_norm": Option(default="l2", choices=("l1", "l2"), needs=IN_X, summary="distance of x and of features"),
+    "cycle_through": Option(
+        default="draw", choices=("draw", "mean"), needs=(*IN_X, "cycle_z"), summary="of the posterior, on the way"
+    ),
     "encoder_weight": Option(
         default=1.0, low=0, high=HEAVIEST, summary="of the game's own loss in the encoder, beside cycles and contrast"
     ),
     "contrast": Option(
         default=0.0, low=0, high=HEAVIEST, scheduled=True, summary="weight of InfoNCE between codes of changed pictures"
     ),
-    "temperature": Option(default=0.2, low=0.01, high=100, summary="of the contrast"),
+    "temperature": Option(default=0.2, low=0.01, high=100, needs=("contrast",), summary="of the contrast"),
     "packing": Option(default=1, low=1, high=1024, summary="pairs that the discriminator judges together"),
     "symmetric": Option(default=False, summary="the discriminator sees pictures in [-1, 1]"),
     "unary": Option(default=False, summary="the discriminator scores x and z alone, too"),

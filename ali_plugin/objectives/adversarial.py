@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ali_plugin.config.schedule import Schedule, progress
+from ali_plugin.config.schedule import LEVELS, Schedule, progress
 from ali_plugin.errors import OptionError
 from ali_plugin.model import ALI, pair_logit
 from ali_plugin.nets.distribution import Posterior
@@ -117,7 +118,7 @@ class AdversarialGame(Game):
         share = progress(step, total_steps)
         self.now = {name: schedule.at(share) for name, schedule in self._schedules.items()}
         self.penalised = self.now["gamma"] > 0 and step % self.penalty_every == 0
-        self.settling = share >= 1 - self.settle
+        self.settling = step >= (1 - self.settle) * total_steps
         self.still = ("decoder", "discriminator") if self.settling else ()
 
     def check(self, batch_size: int) -> None:
@@ -237,13 +238,25 @@ class AdversarialGame(Game):
         return features
 
     def _refuse_idle_encoder(self) -> None:
-        if any(self._schedules[name].end for name in ("cycle_x", "cycle_features", "cycle_z")):
+        cycles = [self._schedules[name] for name in ("cycle_x", "cycle_features", "cycle_z")]
+        if any(cycle.end for cycle in cycles):
+            self._refuse_idle_while_settling(cycles)
             return
         for name, value, usual in (("settle", self.settle, 0), ("encoder_weight", self.encoder_weight, 1)):
             if bool(value) != bool(usual):
                 raise OptionError(
                     f"objective.{name} is {value:g}, but no cycle is left at the end of the run that the encoder could "
                     f"follow alone; set objective.cycle_x or objective.cycle_z, or leave it at {usual}"
+                )
+
+    def _refuse_idle_while_settling(self, cycles: list[Schedule]) -> None:
+        """Of cycles that end above 0: they may begin too late."""
+        first = math.floor(round((1 - self.settle) * LEVELS, 6))
+        for share in (level / LEVELS for level in range(first, LEVELS)):
+            if not any(cycle.at(share) for cycle in cycles):
+                raise OptionError(
+                    f"objective.settle is {self.settle:g}, but no cycle has a weight yet after {share:g} of the run, "
+                    "where the encoder would move alone; let one begin earlier, or settle later"
                 )
 
     def _refuse_unlike_discriminator(self, **asked: int) -> None:

@@ -308,6 +308,8 @@ def build_game(config: TrainConfig, model: ALI, objective: Entry, registry: Regi
     pack = offers(model.part("discriminator")).packing
     if pack != 1 and "packing" not in record.of_discriminator:
         raise OptionError(f"objective {record.name!r} judges pairs one by one, leave discriminator.packing={pack} out")
+    if config.settings.get("discriminator", {}).get("unary") and "unary" not in record.of_discriminator:
+        raise OptionError(f"objective {record.name!r} takes no scores of x and z alone, leave discriminator.unary out")
     with blaming(objective), model.device:
         game = record.call(model, **options)
     if not isinstance(game, Game):

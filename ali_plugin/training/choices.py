@@ -26,13 +26,22 @@ def chosen(options: Mapping[str, Any], file: Path | None = None) -> dict[str, An
         options: fields by name; of ``settings`` the words ROOM.NAME=VALUE.
 
     Raises:
-        OptionError: a word that is no setting, or a name or value in the file that cannot be.
+        OptionError: a word that is no setting, a name or value in the file that cannot be, or the file's settings are
+            of another objective, part or optimiser than is given.
         ConfigError: the file cannot be read.
     """
     given = {name: value for name, value in options.items() if value is not None}
     words = settings.parse(given.pop("settings", ()))
     found = {name: value for name, value in (read(file) if file else {}).items() if ALONE.get(name) not in given}
-    both = settings.merged(found.pop("settings", {}), words)
+    own = found.pop("settings", {})
+    for room in own:
+        named = found.get(room)
+        if named is not None and given.get(room, named) != named:
+            raise OptionError(
+                f"{file} has settings of {room} {named!r}, not of {given[room]!r}; leave {given[room]!r} out, or take "
+                "them out of the file"
+            )
+    both = settings.merged(own, words)
     return {**found, **given, **({"settings": both} if both else {})}
 
 
@@ -55,7 +64,7 @@ def read(file: Path) -> dict[str, Any]:
             inner = dict(value) if isinstance(value, Mapping) else value
             if isinstance(inner, dict) and "name" in inner:
                 found[room] = _checked(room, inner.pop("name"), file)
-            own = settings.merged(own, settings.nested({name: inner}))
+            own = settings.joined(own, settings.nested({name: inner}))
         elif value is not None:
             found[name] = _checked(name, value, file)
     return {**found, **({"settings": own} if own else {})}

@@ -47,14 +47,14 @@ def configure(options: dict[str, Any], registry: Registry) -> TrainConfig:
     for one, other in (("ema", "ema_half_life"), ("ema_half_life", "ema")):
         if one in chosen:
             defaults.pop(other, None)
-    given = settings.merged(defaults.pop("settings"), settings.nested(chosen.pop("settings", {})))
+    usual, given = defaults.pop("settings"), settings.nested(chosen.pop("settings", {}))
     known = {f.name for f in fields(TrainConfig)}
     config = TrainConfig(**{name: value for name, value in {**defaults, **chosen}.items() if name in known})
     shape = data_shape(config, registry)
     if config.flip and len(shape) != 3:
         raise OptionError(f"--flip is for pictures, the data are of shape {shapes.text(shape)}; leave it out")
     size = shapes.told(shape if shapes.is_open(architecture) else ())
-    config = replace(config, settings=_complete(config, given, registry), **{**NO_SIZE, **size})
+    config = replace(config, settings=_complete(config, usual, given, registry), **{**NO_SIZE, **size})
     return with_absolute_folder(_with_background(config, registry), registry)
 
 
@@ -87,12 +87,16 @@ def records(config: TrainConfig, registry: Registry) -> dict[str, Adjustable]:
     return {"objective": objective, **parts, "optimiser": optimiser}
 
 
-def _complete(config: TrainConfig, given: Settings, registry: Registry) -> Settings:
-    """The given settings, checked; with all defaults of the objective and the optimiser, whatever these become."""
+def _complete(config: TrainConfig, usual: Settings, given: Settings, registry: Registry) -> Settings:
+    """The given settings over the usual ones, checked; with all defaults of the objective and the optimiser, whatever
+    these become."""
     found = {}
     for room, record in records(config, registry).items():
-        fill = settings.checked if room in PART_RECORDS else settings.complete
-        if filled := fill(record, given.get(room, {})):
+        of_recipe, own = usual.get(room, {}), given.get(room, {})
+        filled = settings.effective(record, of_recipe, own)
+        if room in PART_RECORDS:
+            filled = {name: filled[name] for name in {**of_recipe, **own}}
+        if filled:
             found[room] = filled
     return found
 

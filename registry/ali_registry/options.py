@@ -23,6 +23,7 @@ class Option:
         low, high: bounds of a number, both inclusive.
         choices: the texts that it may be, where they are few.
         scheduled: a number that may follow a schedule over the run, "cosine:1->0.1", say.
+        needs: names of options of the same thing; where all of them are off (0, false, empty), this one does nothing.
         summary: a few words for ``ali show``.
     """
 
@@ -31,6 +32,7 @@ class Option:
     high: float | None = None
     choices: tuple[str, ...] = ()
     scheduled: bool = False
+    needs: tuple[str, ...] = ()
     summary: str = ""
 
     def __post_init__(self) -> None:
@@ -48,7 +50,11 @@ class Option:
         if self.choices:
             return " or ".join(map(repr, self.choices))
         names: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
-        name = names.get(type(self.default), "a list" if isinstance(self.default, list | tuple) else "a value")
+        if isinstance(self.default, list | tuple):
+            several = {int: " of integers", float: " of numbers", str: " of texts"}
+            name = f"a list{several.get(type(next(iter(self.default), None)), '')}"
+        else:
+            name = names.get(type(self.default), "a value")
         if self.low is not None and self.high is not None:
             name += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
@@ -59,16 +65,17 @@ class Option:
 
     def refusal(self, value: Any) -> str | None:
         """Why a value, in which a whole number may stand for a float, cannot be this option; None if it can."""
-        if not self._of_type(value):
-            return f"is {_quoted(value)}, not {self.kind}"
-        if self.choices and value not in self.choices:
-            return f"is {_quoted(value)}, not {self.kind}"
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            finite = math.isfinite(value) if isinstance(value, float) else abs(value) < LARGEST
-            above, below = self.low is None or value >= self.low, self.high is None or value <= self.high
-            if not (finite and above and below):
-                return f"is {_quoted(value)}, not {self.kind}"
-        return None
+        fits = self._of_type(value) and (not self.choices or value in self.choices)
+        if fits and all(map(self._in_range, value if isinstance(value, list | tuple) else (value,))):
+            return None
+        return f"is {_quoted(value)}, not {self.kind}"
+
+    def _in_range(self, value: Any) -> bool:
+        """Whether a number is finite and between the bounds; anything else is."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return True
+        finite = math.isfinite(value) if isinstance(value, float) else abs(value) < LARGEST
+        return finite and (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def _of_type(self, value: Any) -> bool:
         default = self.default
@@ -76,6 +83,7 @@ class Option:
             return value is None or isinstance(value, list | PLAIN)
         if isinstance(default, list | tuple):
             kinds = {type(one) for one in default} or set(PLAIN)
+            kinds |= {int} if float in kinds else set()
             return isinstance(value, list | tuple) and all(type(one) in kinds for one in value)
         if isinstance(default, Mapping):
             return isinstance(value, Mapping)

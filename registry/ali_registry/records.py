@@ -118,7 +118,8 @@ class Adjustable(Buildable):
             isinstance(name, str) and name.isidentifier() for name in self.options
         )
         self._refuse(not names, "options", "a mapping of names that are identifiers")
-        self._options(self.options)
+        needed = {name for option in self._options(self.options).values() for name in option.needs}
+        self._refuse(bool(needed) and not needed <= set(self.settings), "options", "one whose options need each other")
 
     @property
     def settings(self) -> dict[str, Option]:
