@@ -267,6 +267,7 @@ class Recorder:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.captures = self.replays = 0
+        self.forbids: set[object] = set()
         recorder = self
 
         class Graph:
@@ -278,8 +279,9 @@ class Recorder:
             yield
 
         @contextmanager
-        def capture(*_: Any, **__: Any) -> Any:
+        def capture(*_: Any, capture_error_mode: str = "global", **__: Any) -> Any:
             recorder.captures += 1
+            recorder.forbids.add(capture_error_mode)
             yield
 
         stream = SimpleNamespace(wait_stream=lambda other: None)
@@ -342,6 +344,7 @@ def test_a_graph_is_captured_anew_in_each_phase(how: str, monkeypatch: pytest.Mo
         update(batch)
     assert recorder.captures == 3
     assert recorder.replays == 3 * (10 - WARM_UP)
+    assert recorder.forbids == {"thread_local"}  # the thread that pins the next batch may go on
     assert game.calls == 3 * (WARM_UP + 1)  # a count that updates keep is no phase
 
 
