@@ -19,7 +19,7 @@ from torch import Tensor
 
 import tiny
 from ali_plugin import ALI
-from ali_plugin.errors import DeviceError, OptionError, ProcessesFailed
+from ali_plugin.errors import DataError, DeviceError, OptionError, ProcessesFailed
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.objectives.gan import PostHocGame
 from ali_plugin.training import checkpoint, distributed, random_streams
@@ -199,6 +199,19 @@ def test_a_group_that_fails_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.distributed, "init_process_group", fail)
     with pytest.raises(ProcessesFailed, match="NCCL error"), distributed.process_group("cuda"):
         pass
+
+
+def test_a_launcher_hears_of_an_error_before_the_others_lose_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They end for it with an error that another try may not meet; the first to end would speak for all."""
+    Group(monkeypatch, gpus=0)
+    told, left = tmp_path / "error.json", []
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(told))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(told.read_text()))
+    with pytest.raises(DataError), distributed.process_group("cpu"):
+        raise DataError("a shard is cut off")
+    assert "a shard is cut off" in left[0]
 
 
 def test_a_run_goes_on_with_another_number_of_processes(trained: Path, ali: Ali) -> None:
