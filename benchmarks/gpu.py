@@ -20,6 +20,7 @@ import torch
 from loader import loader
 
 from ali_plugin.bench.bench import bench, facts
+from ali_plugin.errors import ALIError
 from ali_plugin.support import atomic
 
 BUDGET = 540  # seconds for all of it
@@ -42,7 +43,7 @@ def steps(device: torch.device) -> list[dict[str, Any]]:
                 return made
             try:
                 result = asdict(bench(architecture, device, repeats=5, steps=50, **options))
-            except RuntimeError as error:  # a mode that this version cannot do must not hide the others
+            except (RuntimeError, ALIError) as error:  # a mode that this version cannot do must not hide the others
                 result = {"architecture": architecture, "error": str(error).splitlines()[0]}
             made.append({"mode": mode, **result})
             print(json.dumps(made[-1]), flush=True)

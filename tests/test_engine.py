@@ -26,6 +26,7 @@ from ali_plugin.datasets.split import to_unit
 from ali_plugin.nets.layers import Dropout, Maxout
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch
+from ali_plugin.training import source
 from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback as Watching
 from ali_plugin.training.config import TrainConfig
@@ -359,3 +360,13 @@ def test_a_run_on_the_gpu_continues(tmp_path: Path) -> None:
     common = {"architecture": "fashion", "batch_size": 20, "device": "cuda", "log_every": 5, "checkpoint_every": 10}
     prepare({**common, "steps": 20}, tmp_path / "run").run()
     assert prepare({"steps": 30}, tmp_path / "run", resume=True).run().steps == 30
+
+
+@needs_gpu
+@pytest.mark.gpu
+def test_the_next_batch_may_be_pinned_while_a_graph_is_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "DEVICE_SHARE", 0.0)  # no data fit, so that a thread gathers and pins them
+    options = {"architecture": "fashion", "batch_size": 20, "device": "cuda", "cuda_graphs": True, "steps": 30}
+    assert prepare(options, tmp_path / "run").run().steps == 30

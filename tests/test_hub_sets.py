@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hub.client import Client
+from hub.faults import Fault
 from hub.fixtures import LocalHub, RawFile
 from hub_tasks import ali, stream_of
 from shards import picture
@@ -220,6 +222,27 @@ def test_a_token_that_is_none(hub: LocalHub, client: Client, tmp_path: Path) -> 
     assert (ended.code, ended.err.count("\n")) == (1, 1), ended.err
     assert "the Hub does not know the token that is set" in ended.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("action", ["drop", "status"])
+def test_a_hub_that_goes_away_while_a_run_reads_is_no_fault_of_a_shard(
+    action: Literal["drop", "status"], hub: LocalHub, client: Client, tmp_path: Path
+) -> None:
+    hub.write("alice/lost", shards(SET), "datasets")
+    hub.inject(Fault(action, "alice/lost/resolve/.*parquet", "GET", nth=tuple(range(3, 999))))
+    try:
+        ended = client(ali_in_no_time, *words("alice/lost:stream", tmp_path / "run", "--steps", 1))
+    finally:
+        hub.inject()
+    assert (ended.code, ended.err.count("\n")) == (1, 1), ended.err
+    assert "the set 'alice/lost' of the Hub cannot be reached" in ended.err
+
+
+def ali_in_no_time(*arguments: object) -> Any:
+    """With a client that does not sleep between its tries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda seconds: None)
+        return ali(*arguments)
 
 
 def ali_with_token(token: str, *arguments: object) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import tiny
 from ali_plugin import ALI
-from ali_plugin.errors import DeviceError, OptionError, ProcessesFailed
+from ali_plugin.errors import DataError, DeviceError, OptionError, ProcessesFailed
 from ali_plugin.objectives.game import Batch, Game
 from ali_plugin.objectives.gan import PostHocGame
 from ali_plugin.training import checkpoint, distributed, random_streams
@@ -201,6 +201,19 @@ def test_a_group_that_fails_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_a_launcher_hears_of_an_error_before_the_others_lose_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They end for it with an error that another try may not meet; the first to end would speak for all."""
+    Group(monkeypatch, gpus=0)
+    told, left = tmp_path / "error.json", []
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(told))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(told.read_text()))
+    with pytest.raises(DataError), distributed.process_group("cpu"):
+        raise DataError("a shard is cut off")
+    assert "a shard is cut off" in left[0]
+
+
 def test_a_run_goes_on_with_another_number_of_processes(trained: Path, ali: Ali) -> None:
     """From one, which is this process, to two, of which one writes, and back."""
 
@@ -267,6 +280,7 @@ class Recorder:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.captures = self.replays = 0
+        self.forbids: set[object] = set()
         recorder = self
 
         class Graph:
@@ -278,8 +292,9 @@ class Recorder:
             yield
 
         @contextmanager
-        def capture(*_: Any, **__: Any) -> Any:
+        def capture(*_: Any, capture_error_mode: str = "global", **__: Any) -> Any:
             recorder.captures += 1
+            recorder.forbids.add(capture_error_mode)
             yield
 
         stream = SimpleNamespace(wait_stream=lambda other: None)
@@ -342,6 +357,7 @@ def test_a_graph_is_captured_anew_in_each_phase(how: str, monkeypatch: pytest.Mo
         update(batch)
     assert recorder.captures == 3
     assert recorder.replays == 3 * (10 - WARM_UP)
+    assert recorder.forbids == {"thread_local"}  # the thread that pins the next batch may go on
     assert game.calls == 3 * (WARM_UP + 1)  # a count that updates keep is no phase
 
 

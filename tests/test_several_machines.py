@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import yaml  # type: ignore[import-untyped]  # comes with huggingface_hub
 from safetensors.torch import load_file
 
 from ali_plugin.errors import FolderError, OptionError, ProcessesFailed
-from ali_plugin.training import checkpoint, distributed
+from ali_plugin.training import checkpoint, distributed, launcher
 from ali_plugin.training.batches import share
 from ali_plugin.training.launched import Launched
 from conftest import TINY, Ali, Result, program
@@ -242,6 +243,34 @@ def test_errors_that_would_come_again_are_not_tried_again(tmp_path: Path) -> Non
     errors = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 3, ended.stderr  # of each process, and of the program
     assert errors[-1].startswith("error: the run's processes failed: TrainingDiverged: ")
+
+
+ONE_TELLS = """
+import json, os, pathlib, sys, time
+with open({tries!r}, "a") as file:
+    file.write("x")
+if os.environ["RANK"] == "0":
+    told = {{"message": {{"message": "DataError: a shard is cut off", "extraInfo": {{"timestamp": "1"}}}}}}
+    pathlib.Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(told))
+    time.sleep(60)
+time.sleep(1)
+sys.exit(1)
+"""
+
+
+def test_an_error_of_a_process_counts_that_others_were_quicker_to_end_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What told of an error has not ended yet when PyTorch finds that another, which lost it, has."""
+    script, tries, temporary = tmp_path / "process.py", tmp_path / "tries", tmp_path / "temporary"
+    script.write_text(ONE_TELLS.format(tries=str(tries)))
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(launcher, "python_module", lambda *_: [sys.executable, str(script)])
+    with pytest.raises(ProcessesFailed, match="the run's processes failed: DataError: a shard is cut off"):
+        launcher.launch(2, [])
+    assert tries.read_text() == "xx"
+    assert not list(temporary.iterdir())
 
 
 LAUNCHED = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29400"}

@@ -349,10 +349,19 @@ def test_what_a_name_says_is_taken(tmp_path: Path, ali: Ali) -> None:
     assert set(drawn(batches(split, 7), 1)) <= {10 * i + j for i in range(3) for j in (1, 2, 3)}
     with pytest.raises(DataError, match="the stream has no labels"):
         _ = stream(tmp_path, "webdataset:image=out.png:label=").label_size
+    assert stream(tmp_path, "webdataset:image=.OUT.png:label=.kind").digest == split.digest
+    with pytest.raises(DataError, match=r"0\.tar' has no classes \(\.breed\); it holds \.in\.png, \.out\.png, \.cls"):
+        stream(tmp_path, "webdataset:image=out.png:label=breed")
     for said, text in {"webdataset:stream": "may say", "webdataset:image=": "nothing after it",
                         "webdataset:image=a:image=b": "twice"}.items():  # fmt: skip
         with pytest.raises(OptionError, match=text):
             stream(tmp_path, said)
+
+
+def test_a_list_may_be_longer_than_the_name_of_a_file(shards: Path, tmp_path: Path, ali: Ali) -> None:
+    names = ",".join(f"{number:03}" for number in range(90))
+    result = train(ali, shards / f"{{{names}}}.tar", tmp_path / "run", "--steps", 1)
+    assert "005.tar' does not exist, 85 of 90 shards do not" in result.err.replace("\n", "")
 
 
 def test_fewer_shards_than_processes(tmp_path: Path, ali: Ali) -> None:

@@ -17,6 +17,7 @@ MATRICES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 CONVOLUTIONS = {"cpu": ((8, 256, 16),), "cuda": ((256, 512, 32), (512, 256, 32))}
 """Pictures, maps in and out, and side: of kernels 3x3, which the libraries are at their best with."""
 TRIES = 2
+LASTING = 5e-4  # seconds of a try at least: a GPU copies megabytes in less time than it takes to begin and to be asked
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,16 @@ def _convolutions(sizes: tuple[tuple[int, int, int], ...], device: torch.device,
 
 
 def _rate(amount: float, work: Callable[[], Any], device: torch.device) -> float:
-    """Of the best of some tries, per second."""
+    """Of the best of some tries, per second; what is short is done several times in a try."""
 
-    def once() -> float:
+    def seconds(times: int) -> float:
         wait(device)
         start = time.perf_counter()
-        work()
+        for _ in range(times):
+            work()
         wait(device)
-        return time.perf_counter() - start
+        return (time.perf_counter() - start) / times
 
-    once()
-    return amount / min(once() for _ in range(TRIES))
+    seconds(1)
+    times = max(1, round(LASTING / seconds(1)))
+    return amount / min(seconds(times) for _ in range(TRIES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, cast
@@ -80,20 +80,19 @@ def process_group(device: str | None) -> Iterator[None]:
     """
     place = Launched.from_environment()
     token = _place.set(place)
+    joined = False
     try:
-        if place.world_size == 1 or dist.is_initialized():
-            yield
-            return
-        _join(place, device)
-        try:
-            yield
-        finally:
-            dist.destroy_process_group()
+        if place.world_size > 1 and not dist.is_initialized():
+            _join(place, device)
+            joined = True
+        yield
     except ALIError as error:
         if not isinstance(error, PASSING):
-            _tell_launcher(error)
+            _tell_launcher(error)  # first: when this process leaves the group the others end, and the launcher ends it
         raise
     finally:
+        if joined:
+            dist.destroy_process_group()
         _place.reset(token)
 
 
@@ -101,7 +100,8 @@ def _tell_launcher(error: ALIError) -> None:
     """Say that another try would end likewise; nothing is said where no launcher listens."""
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-    get_error_handler().record_exception(error)
+    with suppress(OSError):  # of a full disk, say, where the error itself is what has to be told
+        get_error_handler().record_exception(error)
 
 
 @contextmanager

@@ -86,7 +86,8 @@ class GraphedUpdate:
 
     def _capture(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # Other threads go on with their work meanwhile, such as pinning the next batch; it is none of this graph's.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             figures = self._update(batch)
         return graph, figures
 

@@ -122,10 +122,12 @@ def _name(file: str) -> str:
     return re.sub(r"^hf://datasets/[^@]*@[^/]*/", "", file)
 
 
-def _opened(of: HubSet, file: str) -> Any:
+@contextmanager
+def _opened(of: HubSet, file: str) -> Iterator[Any]:
+    """A file of the set, which comes as it is read: the Hub may fail at any time."""
     fsspec = need("fsspec", "a set of the Hub", "hf")
-    with _ours(of):
-        return fsspec.open(file, "rb").open()
+    with _ours(of), fsspec.open(file, "rb") as content:
+        yield content
 
 
 @contextmanager
@@ -152,7 +154,8 @@ def _ours(of: HubSet) -> Iterator[None]:
             raise DataError(f"{of.who} has no data files") from error
         if isinstance(error, ValueError) and "onfig" in text:
             raise OptionError(f"{of.who}: {text}") from error
-        if isinstance(error, OSError | errors.HfHubHTTPError | errors.OfflineModeIsEnabled):
+        http = errors.HfHubHTTPError.__bases__[0]  # of the client's library, whose name its major versions differ in
+        if isinstance(error, (OSError, http)):
             raise HubError(f"{of.who} cannot be reached: {text}") from error
         raise DataError(f"{of.who} cannot be read: {type(error).__name__}: {text}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -42,16 +43,19 @@ def shard_files(place: Path, ending: str) -> list[Path]:
         DataError: there are none, or one of them is not there.
         OptionError: one is named twice, or the braces are none.
     """
-    if place.is_dir():
-        found = sorted(path for path in place.iterdir() if path.suffix == ending and not is_hidden(path.name))
+    if os.path.isdir(place):  # Path.is_dir raises where a list is longer than a name may be
+        try:
+            found = sorted(path for path in place.iterdir() if path.suffix == ending and not is_hidden(path.name))
+        except OSError as error:
+            raise DataError(f"the folder {str(place)!r} cannot be read: {error.strerror or error}") from error
         if not found:
             raise DataError(f"the folder {str(place)!r} has no shards (*{ending})")
         return found
-    names = [str(place)] if place.is_file() else expanded(str(place))
+    names = [str(place)] if os.path.isfile(place) else expanded(str(place))
     if len(set(names)) < len(names):
         raise OptionError(f"{str(place)!r} names a shard twice")
     files = [Path(name) for name in names]
-    if missing := [path for path in files if not path.is_file()]:
+    if missing := [path for path in files if not os.path.isfile(path)]:
         there = "does not exist" if len(files) == 1 else f"does not exist, {len(missing)} of {len(files)} shards do not"
         raise DataError(f"the shard {str(missing[0])!r} {there}; name a folder of {ending} files, or a list such as "
                         f"'shards/{{000..009}}{ending}', with --data-dir")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,6 +16,7 @@ from ali_plugin.support.extras import need
 from ali_registry.text import printable
 
 ROWS = 64  # that are taken from a row group at a time
+Opened = Callable[[], AbstractContextManager[BinaryIO]]
 MOST = (1 << 63) - 1  # a label of more bits is as much out of range as this one
 
 
@@ -31,7 +32,7 @@ class ParquetShard(Shard):
         DataError: it is empty, cut off or no parquet file; it lacks a column, or its classes are no numbers.
     """
 
-    def __init__(self, name: str, opened: Callable[[], BinaryIO], image: str, label: str | None) -> None:
+    def __init__(self, name: str, opened: Opened, image: str, label: str | None) -> None:
         self.name, self._open, self._image, self._label = name, opened, image, label
         with parquet_file(name, opened) as file:
             _refuse_unfit(name, file.schema_arrow, image, label)
@@ -80,22 +81,26 @@ def _refuse_unfit(name: str, schema: Any, image: str, label: str | None) -> None
 
 
 @contextmanager
-def parquet_file(name: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
-    """An opened ``pyarrow.parquet.ParquetFile``; what cannot be read of it, also while it is used, is a DataError.
+def parquet_file(name: str, opened: Opened) -> Iterator[Any]:
+    """An opened ``pyarrow.parquet.ParquetFile``; what is wrong with its content, also while it is used, is a DataError.
+    What its source raises while it is read is the source's to tell.
 
     Args:
         name: for people.
         opened: opens its content.
     """
     parquet, arrow = (need(module, "a set of the Hub", "hf") for module in ("pyarrow.parquet", "pyarrow"))
-    try:
-        with opened() as content, parquet.ParquetFile(content) as file:
-            yield file
-    except arrow.ArrowInvalid as error:
-        empty = "is empty" if "0 bytes" in str(error) else "is cut off or no parquet file; fetch or write it again"
-        raise DataError(f"the shard {name!r} {empty}") from error
-    except (OSError, arrow.ArrowException) as error:
-        raise DataError(f"the shard {name!r} cannot be read: {printable(error, 200)}") from error
+    with opened() as content:
+        try:
+            with parquet.ParquetFile(content) as file:
+                yield file
+        except arrow.ArrowInvalid as error:
+            empty = "is empty" if "0 bytes" in str(error) else "is cut off or no parquet file; fetch or write it again"
+            raise DataError(f"the shard {name!r} {empty}") from error
+        except (OSError, arrow.ArrowException) as error:
+            if isinstance(error, OSError) and type(error) is not OSError:  # arrow's own are of no kind
+                raise
+            raise DataError(f"the shard {name!r} cannot be read: {printable(error, 200)}") from error
 
 
 def _content(value: Any) -> bytes:

@@ -81,6 +81,11 @@ def table_of(path: Path, choice: Choice) -> NDArray[np.int64]:
     return scan.table()
 
 
+def _ending(named: str) -> str:
+    """Of files, as a person names it: in any case, with its dot or without."""
+    return named.lower().removeprefix(".")
+
+
 def _refuse_end(path: Path, file: BinaryIO) -> None:
     """Raise DataError where a tar file does not end, or something follows its end, which tarfile passes over."""
     if len(end := file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE or any(end):
@@ -142,20 +147,22 @@ class _Scan:
                     f"the shard {str(self.path)!r} has a picture of {member.size:,} bytes, {member.name!r}; at most "
                     f"{MAX_BYTES:,} are read"
                 )
-        elif ending == (CLASS if self.choice.label is None else self.choice.label.lower()) and ending:
+        elif ending and ending == (CLASS if self.choice.label is None else _ending(self.choice.label)):
             self.label = self._number(member, file)
 
     def table(self) -> NDArray[np.int64]:
         """All rows; DataError where there are none, or some have a class and others have none."""
         self._finish()
+        kinds = ", ".join(f".{ending}" for ending, _ in self.seen.most_common(5))
+        held = f"it holds {kinds}" if kinds else "it is empty"
         if not self.rows:
-            kinds = ", ".join(f".{ending}" for ending, _ in self.seen.most_common(5))
-            held = f"it holds {kinds}" if kinds else "it is empty"
-            wanted = KINDS if self.choice.image is None else f".{self.choice.image}"
+            wanted = KINDS if self.choice.image is None else f".{_ending(self.choice.image)}"
             raise DataError(f"the shard {str(self.path)!r} has no pictures ({wanted}); {held}")
         if self.alone and not self.labelled:
             raise DataError(f"the shard {str(self.path)!r} has a class of {self.alone!r}, but not beside its picture; "
                             "the files of a sample lie one after another (tar --sort=name)")  # fmt: skip
+        if self.choice.label and not self.labelled:
+            raise DataError(f"the shard {str(self.path)!r} has no classes (.{_ending(self.choice.label)}); {held}")
         if self.labelled and self.unlabelled:
             raise DataError(f"the shard {str(self.path)!r} has a class of {self.labelled!r}, but none of "
                             f"{self.unlabelled!r}; give all one, or none with --dataset webdataset:label=")  # fmt: skip
@@ -174,7 +181,7 @@ class _Scan:
 
     def _is_picture(self, ending: str) -> bool:
         if self.choice.image is not None:
-            return ending == self.choice.image.lower()
+            return ending == _ending(self.choice.image)
         return f".{ending.rpartition('.')[2]}" in self._pictures
 
     def _number(self, member: tarfile.TarInfo, file: BinaryIO) -> int:
