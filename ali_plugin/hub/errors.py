@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+import itertools
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +30,7 @@ from ali_registry.text import as_text, printable
 
 TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}")
 USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")  # what stands before a URL's host: a name, a password
+MOST_NEIGHBOURS = 1000  # folders that are looked at for a like name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -158,8 +162,22 @@ def _explain_status(error: HfHubHTTPError, repo_id: str) -> str:
 
 
 def no_folder(repo_id: str) -> str:
-    """A run folder's name that is mistyped is read as a repository's: say that no such folder is there either."""
-    return "" if Path(repo_id).is_dir() else " (and no folder of that name here)"
+    """A run folder's name that is mistyped is read as a repository's: say that there is none here, but one like it."""
+    if Path(repo_id).is_dir():
+        return ""
+    like = f"; did you mean {nearest!r}?" if (nearest := nearest_folder(repo_id)) else ""
+    return f" (and no folder of that name here{like})"
+
+
+def nearest_folder(name: str) -> str | None:
+    """The folder that is named most like ``name`` in the place that it names, None if there is none like it."""
+    place = Path(name).parent
+    try:
+        with os.scandir(place) as found:
+            folders = [str(place / entry.name) for entry in itertools.islice(found, MOST_NEIGHBOURS) if entry.is_dir()]
+    except OSError:
+        return None
+    return next(iter(difflib.get_close_matches(name, folders, n=1, cutoff=0.8)), None)
 
 
 def at(revision: str | None) -> str:

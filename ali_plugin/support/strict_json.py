@@ -54,8 +54,12 @@ def parse(text: str, source: str) -> Any:
     return value
 
 
-def read_text(path: Path) -> str:
-    """A small text file's content; ConfigError where it is missing, no regular file, too large or no UTF-8."""
+def read_text(path: Path, advice: str = "is this a model folder?") -> str:
+    """A small text file's content; ConfigError where it is missing, no regular file, too large or no UTF-8.
+
+    Args:
+        advice: for somebody who named a file that cannot be read.
+    """
     try:
         if path.exists() and not path.is_file():  # to open a pipe would wait for ever
             raise ConfigError(f"{path} is no regular file")
@@ -63,7 +67,7 @@ def read_text(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} cannot be read ({reason}); is this a model folder?") from error
+        raise ConfigError(f"{path} cannot be read ({reason}); {advice}") from error
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes, no such file is")
     try:

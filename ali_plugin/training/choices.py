@@ -51,7 +51,7 @@ def read(file: Path) -> dict[str, Any]:
     Names are those of train_config.json. A setting stands under ``settings``, as objective.gamma, or in the table
     of its room, in which ``name`` is what is registered.
     """
-    text = read_text(file)
+    text = read_text(file, "give a TOML file, or the train_config.json of a run")
     try:
         raw = parse_object(text, str(file)) if file.suffix == ".json" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also of an integer of thousands of digits

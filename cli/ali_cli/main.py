@@ -123,9 +123,10 @@ def cli() -> None:
 
     \b
     Examples:
-      ali train                            a minute on a CPU, on embedded pictures
+      ali sample fashion-residual --out garments.png   with a model that comes along
+      ali train                                        a minute on a CPU, on embedded pictures
       ali sample runs/fashion --out new.png
-      ali list architecture
+      ali list
     """
 
 

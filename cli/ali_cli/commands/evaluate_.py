@@ -28,7 +28,7 @@ from ali_registry import default_registry
                       "  ali evaluate runs/fashion --metric anomaly --strange bag --scorer combined")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "
-              "[default: what suits the data, without frechet]")  # fmt: skip
+              "[default: what suits the data and takes no training]")  # fmt: skip
 @click.option(
     "--labels",
     type=int,
@@ -38,7 +38,7 @@ from ali_registry import default_registry
     help="Labelled samples of the L2-SVM; may be repeated.",
 )
 @click.option("--label-sets", default=10, show_default=True, help="Random sets of them; the paper takes 100.")
-@click.option("--samples", default=10_000, show_default=True, help="Drawn for the Frechet distance, at most.")
+@click.option("--samples", default=10_000, show_default=True, help="Drawn for frechet and kid, at most.")
 @click.option("--extractor", default="auto", show_default=True, help="Of its features: inception, classifier, or a "
               "checkpoint such as resnet18:weights.safetensors.")  # fmt: skip
 @click.option("--strange", multiple=True, help="Of the metric anomaly: a class, or a folder of pictures, that is "

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from ali_cli.paths import WriteFolder
-from ali_cli.settings import data_options, device_option, hide_progress_if_quiet, json_option, seed_option
+from ali_cli.paths import ReadPath, WriteFolder
+from ali_cli.settings import Background, device_option, hide_progress_if_quiet, json_option
 from ali_cli.terminal import note, print_json, print_table
 from ali_plugin.experiments import EXPERIMENTS
+from ali_plugin.support.limits import MAX_SEED
 
 
 @click.command(
@@ -45,8 +46,11 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on with an experiment that was stopped.")
 @click.option("--allow-changed-data", is_flag=True, help="Resume although the data have changed since.")
 @click.option("--out", type=WriteFolder(), help="Folder. [default: runs/experiment-NAME]")
-@data_options
-@seed_option
+@click.option("--dataset", help="Of all models. [default: the architecture's; of anomalies Fashion-MNIST and tables]")
+@click.option("--data-dir", type=ReadPath(), help="Folder of the dataset's files.")
+@click.option("--background", type=Background(), help="Under what is transparent in pictures: white, black or #rrggbb. "
+              "[default: white]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Of the first training.")
 @device_option
 @json_option
 def command(

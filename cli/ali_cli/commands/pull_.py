@@ -12,7 +12,8 @@ from ali_cli.terminal import note, print_json
 
 
 @click.command(epilog="\b\nExamples:\n  ali pull me/ali-fashion --out ali-fashion\n"
-                      "  ali pull me/ali-fashion --revision v1 --out fashion-v1")  # fmt: skip
+                      "  ali pull me/ali-fashion --revision v1 --out fashion-v1\n"
+                      "  ali pull fashion-residual --out garments")  # fmt: skip
 @click.argument("repo")
 @click.option("--revision", help="Branch, tag or commit. [default: main]")
 @click.option("--out", type=WriteFolder(), required=True, help="A new or empty folder.")

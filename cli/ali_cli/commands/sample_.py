@@ -12,7 +12,8 @@ from ali_cli.terminal import note, print_json
 from ali_plugin.errors import OptionError
 
 
-@click.command(epilog="\b\nExamples:\n  ali sample runs/fashion --out new.png\n"
+@click.command(epilog="\b\nExamples:\n  ali sample fashion-residual --out garments.png\n"
+                      "  ali sample runs/fashion --out new.png\n"
                       "  ali sample runs/fashion -n 1000 --out new.safetensors\n"
                       "  ali sample runs/fashion -n 100 --truncation 0.8 --out new\n"
                       "  ali sample runs/fashion --from pictures -n 4 --out alike.png\n"

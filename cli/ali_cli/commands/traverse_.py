@@ -21,7 +21,7 @@ from ali_cli.terminal import note, print_json
 @click.option("--index", "chosen", type=click.IntRange(0), multiple=True, metavar="I",
               help="Of a direction, instead; may be repeated.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(2), default=9, show_default=True, help="Pictures in a row.")
-@click.option("--range", "reach", type=float, default=3.0, show_default=True,
+@click.option("--range", "reach", type=float, metavar="R", default=3.0, show_default=True,
               help="A direction goes from -R to R, in deviations of the prior.")  # fmt: skip
 @click.option("--out", type=WriteFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")
 @background_option
