@@ -6,14 +6,17 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+import tiny
 from ali_cli.main import main
 from ali_plugin.evaluation import classifier
+from ali_registry import default_registry
 from hub.fixtures import hub as hub
 from hub.fixtures import hub_server as hub_server
 
@@ -47,6 +50,23 @@ def hasty_classifier(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     weights stay away from the cache of other tests."""
     monkeypatch.setattr(classifier, "MOST_STEPS", 5)
     monkeypatch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@contextmanager
+def registered(plugin: object) -> Iterator[None]:
+    """The plugin beside the built-in ones, as if it were installed."""
+    assert default_registry().add(plugin).error is None
+    try:
+        yield
+    finally:
+        default_registry().remove(plugin)
+
+
+@pytest.fixture(scope="module")
+def tiny_registered() -> Iterator[None]:
+    """The plugin ``tiny`` beside the built-in ones, for a whole module."""
+    with registered(tiny):
+        yield
 
 
 Ali = Callable[..., Result]

@@ -302,22 +302,18 @@ class Noisy(Watcher):
         raise Mute
 
 
-def test_callbacks_that_raise_or_are_none(plug: Plug, tmp_path: Path, ali: Ali) -> None:
+def test_callbacks_that_raise_or_are_none(plug: Plug, tiny_registered: None, tmp_path: Path, ali: Ali) -> None:
     plug(
         register_callbacks=[
             Callback(name="noisy", build=Noisy),
             Callback(name="none", build=lambda: None),
         ]
     )
-    default_registry().add(tiny)
-    try:
-        for name in ("noisy", "none"):
-            words = ["-q", "train", "--arch", "tiny", "--steps", "1", "--device", "cpu", "--out", tmp_path / name]
-            result = ali(*words, "--callback", name)
-            assert (result.code, result.err.count("\n")) == (1, 1), result.err
-            harmless(result)
-    finally:
-        default_registry().remove(tiny)
+    for name in ("noisy", "none"):
+        words = ["-q", "train", "--arch", "tiny", "--steps", "1", "--device", "cpu", "--out", tmp_path / name]
+        result = ali(*words, "--callback", name)
+        assert (result.code, result.err.count("\n")) == (1, 1), result.err
+        harmless(result)
 
 
 class Odd(tiny.HalvedGame):
@@ -339,14 +335,12 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
-def test_objectives_that_raise_or_give_nonsense(kind: str, plug: Plug, tmp_path: Path, ali: Ali) -> None:
+def test_objectives_that_raise_or_give_nonsense(
+    kind: str, plug: Plug, tiny_registered: None, tmp_path: Path, ali: Ali
+) -> None:
     plug(register_objectives=[Objective(name="odd", build=OBJECTIVES[kind])])
-    default_registry().add(tiny)
-    try:
-        words = ["-q", "train", "--arch", "tiny", "--steps", "2", "--device", "cpu", "--out", tmp_path / "run"]
-        named(ali(*words, "--objective", "odd"))
-    finally:
-        default_registry().remove(tiny)
+    words = ["-q", "train", "--arch", "tiny", "--steps", "2", "--device", "cpu", "--out", tmp_path / "run"]
+    named(ali(*words, "--objective", "odd"))
 
 
 # --- Records ---------------------------------------------------------------------------------------

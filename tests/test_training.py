@@ -23,7 +23,7 @@ from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run import prepare
 from ali_registry import Architecture, build_registry, default_registry
-from conftest import TINY, Ali, program
+from conftest import TINY, Ali, program, registered
 
 
 def tensors(folder: Path) -> dict[str, Tensor]:
@@ -188,12 +188,8 @@ class BreakingPlugin:
 
 
 def test_divergence_says_the_step_and_keeps_the_last_good_checkpoint(tmp_path: Path, ali: Ali) -> None:
-    plugin = BreakingPlugin()
-    default_registry().add(plugin)
-    try:
+    with registered(BreakingPlugin()):
         result = ali("train", "--objective", "breaking", "--steps", 40, *TINY, "--out", tmp_path / "run")
-    finally:
-        default_registry().remove(plugin)
     assert result.code == 1
     assert "loss_generator became nan at step 13" in result.err
     assert "checkpoints/step-000000010" in result.err
