@@ -32,7 +32,7 @@ from conftest import Ali, Result
 HOSTILE = [
     "[/x]", "[red]no[/red]", "[link=file:///etc/passwd]x[/link]", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07",
     "a\nerror: forged",
-    "a\rerror: forged", "\x9b2J", "\u202egnp.exe", "\u2028error: forged", "\udc80\udcff", "y" * 900_000, ":smile:",
+    "a\rerror: forged", "\x9b2J", "\u202egnp.exe", "\u2028error: forged", "\udc80\udcff", "y" * 90_000, ":smile:",
     "\x00",
 ]  # fmt: skip
 
@@ -40,7 +40,7 @@ HOSTILE = [
 def harmless(result: Result) -> None:
     shown = result.out + result.err
     assert "this is a bug" not in shown
-    assert not [c for c in shown if c not in "\n\t" and printable(c, 10) != c and c != " "], result
+    assert not [c for c in set(shown) if c not in "\n\t" and printable(c, 10) != c and c != " "], result
     assert not [line for line in shown.splitlines()[1:] if line.startswith("error:")]
     assert len(result.err) < 2100
     assert max(map(len, shown.splitlines()), default=0) < 2200
@@ -253,7 +253,6 @@ class Nonsense:
 FIGURES = [
     None, 1.0, [("a", 1.0)], {1: 1.0}, {"a\nb": 1.0}, {"\x1b[31m": 1.0}, {"k" * 5000: 1.0}, {"a": "x"}, {"a": None},
     {"a": torch.ones(2)}, {"a": Nonsense()}, {"a": 10**400}, {"a": {"b": 1.0}}, {"": 1j},
-    {f"{i:090}": 1.0 for i in range(6000)},
 ]  # fmt: skip
 
 
@@ -263,6 +262,14 @@ def test_metrics_that_return_nonsense(figures: object, plug: Plug, model: Path, 
     result = ali("evaluate", model, "--metric", "odd")
     assert (result.code, result.err.count("\n"), "odd" in result.err or "figures" in result.err) == (1, 1, True)
     harmless(Result(1, "", result.err))
+    assert not (model / "evaluation.json").exists()
+
+
+def test_more_figures_than_a_record_takes(plug: Plug, model: Path, ali: Ali) -> None:
+    many = {f"{i:090}": 1.0 for i in range(6000)}
+    plug(register_metrics=[Metric(name="odd", build=lambda _: many)])
+    result = ali("evaluate", model, "--metric", "odd", "--json")  # a table of them takes seconds to lay out
+    assert (result.code, result.err.count("\n"), "6000 figures are too many" in result.err) == (1, 1, True)
     assert not (model / "evaluation.json").exists()
 
 
