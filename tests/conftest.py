@@ -52,6 +52,15 @@ def hasty_classifier(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     monkeypatch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Numbers are of double precision where nobody names a type, as references by hand need it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
 @contextmanager
 def registered(plugin: object) -> Iterator[None]:
     """The plugin beside the built-in ones, as if it were installed."""

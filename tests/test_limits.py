@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,13 +207,6 @@ def test_large_finite_weights_are_not_refused(tmp_path: Path) -> None:
 
 
 # --- Default type ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def under(kind: torch.dtype, function: Callable[[], Any]) -> Any:
