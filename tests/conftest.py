@@ -15,6 +15,7 @@ import torch
 
 import tiny
 from ali_cli.main import main
+from ali_plugin import ALI
 from ali_plugin.evaluation import classifier
 from ali_registry import default_registry
 from hub.fixtures import hub as hub
@@ -116,12 +117,30 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def trained(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test's own copy of the run: commands leave records beside a model. Weights, which are only ever
-    replaced as a whole, are links."""
+def copied(folder: Path, to: Path) -> Path:
+    """A copy of a folder. Weights, which are only ever replaced as a whole, are links."""
 
     def copy(source: str, target: str) -> None:
         (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
 
-    return Path(shutil.copytree(trained_once, tmp_path_factory.mktemp("run") / "run", copy_function=copy))
+    return Path(shutil.copytree(folder, to, copy_function=copy))
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test's own copy of the run: commands leave records beside a model."""
+    return copied(trained_once, tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="session")
+def untrained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that was not trained, which tests take copies of."""
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    ALI.from_architecture("fashion").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def untrained(untrained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test's own copy of it."""
+    return copied(untrained_once, tmp_path_factory.mktemp("model") / "model")
