@@ -18,8 +18,11 @@ from ali_cli.main import main
 from ali_plugin import ALI
 from ali_plugin.evaluation import classifier
 from ali_registry import default_registry
+from hub.fixtures import anybody as anybody
 from hub.fixtures import hub as hub
 from hub.fixtures import hub_server as hub_server
+from hub.fixtures import writer as writer
+from hub.fixtures import writer_home as writer_home
 
 # The models here are tiny: threads would only get into each other's way, also in processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -29,27 +29,6 @@ REPO = "alice/model"
 OWN = {"config.json", "model.safetensors", "README.md", "samples.png", "reconstructions.png", "training.json"}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def writer(hub_server: str, home: Path) -> Iterator[Client]:
-    """A process of the user who owns ``REPO``, for all tests of this module."""
-    local = LocalHub(hub_server)
-    yield local.client(home, local.writer.token)
-    local.close()
-
-
-@pytest.fixture(scope="module")
-def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of somebody without a token; give each load a ``cache_dir`` of its own."""
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("anybody"))
-    local.close()
-
-
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A run folder of one's own."""
@@ -454,7 +433,7 @@ def test_a_missing_plugin_is_named(hub: LocalHub, anybody: Client, run: Path, tm
 
 
 def test_tokens_appear_nowhere(
-    hub: LocalHub, writer: Client, anybody: Client, home: Path, run: Path, tmp_path: Path
+    hub: LocalHub, writer: Client, anybody: Client, writer_home: Path, run: Path, tmp_path: Path
 ) -> None:
     secret = hub.writer.token
     texts: list[str] = []
@@ -469,7 +448,7 @@ def test_tokens_appear_nowhere(
             anybody(load, REPO, token=token)
         texts.append(f"{caught.value} {caught.value.__cause__}")
     assert not [text for text in texts if secret in text]
-    for path in (p for folder in (home, run, tmp_path / "pulled") for p in folder.rglob("*") if p.is_file()):
+    for path in (p for folder in (writer_home, run, tmp_path / "pulled") for p in folder.rglob("*") if p.is_file()):
         assert secret.encode() not in path.read_bytes(), path
 
 

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,21 +31,10 @@ SLOW = pytest.mark.slow  # the client tries again for half a minute
 
 
 @pytest.fixture(scope="module")
-def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of somebody without a token; give each load a ``cache_dir`` of its own."""
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("anybody"))
-    local.close()
-
-
-@pytest.fixture(scope="module")
-def writer(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of somebody who may push, which has started."""
-    local = LocalHub(hub_server)
-    process = local.client(tmp_path_factory.mktemp("writer"), local.writer.token)
-    process(ali, "--version")
-    yield process
-    local.close()
+def writer(writer: Client) -> Client:
+    """One that has started: what is timed is the upload alone."""
+    writer(ali, "--version")
+    return writer
 
 
 @pytest.fixture

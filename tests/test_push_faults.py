@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from hub_tasks import ali, ali_in
 
 pytestmark = pytest.mark.usefixtures("hub")
 REPO = "alice/model"
-
-
-@pytest.fixture(scope="module")
-def writer(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("home"), local.writer.token)
-    local.close()
 
 
 @pytest.fixture
