@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ali_plugin import ALI
+from conftest import copied
 from hub.actions import download, put
 from hub.client import Client
 from hub.faults import Fault
@@ -18,10 +18,8 @@ REPO = "alice/model"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "runs" / "x"
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
+def run(untrained_once: Path, tmp_path: Path) -> Path:
+    return copied(untrained_once, tmp_path / "runs" / "x")
 
 
 def content(folder: Path) -> dict[str, tuple[bytes, int]]:
