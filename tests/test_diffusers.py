@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ali_plugin import ALI, ALIError, Decoder, Discriminator, Encoder, hookimpl
 from ali_plugin.diffusers import ALIDecoder, ALIDiscriminator, ALIEncoder, ALIPipeline
-from ali_registry import default_registry
+from conftest import registered
 
 
 class Spectral(nn.Module):
@@ -69,10 +69,8 @@ class ThirdParty:
 
 @pytest.fixture(scope="module", autouse=True)
 def third_party() -> Iterator[None]:
-    plugin = ThirdParty()
-    assert default_registry().add(plugin).error is None
-    yield
-    default_registry().remove(plugin)
+    with registered(ThirdParty()):
+        yield
 
 
 SMALL = {"encoder": "small", "decoder": "small", "discriminator": "small"}

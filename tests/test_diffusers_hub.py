@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,22 +25,6 @@ PIPELINE = {"model_index.json", *(f"{kind}/{name}" for kind in PARTS
 COMPANIONS = {"README.md", "samples.png", "reconstructions.png", "training.json"}
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def writer(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of the user who owns ``REPO``, for all tests of this module."""
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("home"), local.writer.token)
-    local.close()
-
-
-@pytest.fixture(scope="module")
-def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of somebody without a token; give each load a ``cache_dir`` of its own."""
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("anybody"))
-    local.close()
 
 
 def downloads(hub: LocalHub) -> set[str]:

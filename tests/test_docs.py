@@ -14,8 +14,9 @@ The rules:
 - ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first;
   ``bench`` measures a small batch once, and no memory, for which it would start a process for each kind of step.
 - A classifier for features, as of ``--extractor classifier``, is trained for a moment.
-- What names the Hub runs in a process of its own against the local Hub server, where ``me`` is ``alice`` and
-  ``somebody`` is ``bob``; for the reference both have an ``ali-fashion`` there, the former with a tag ``v1``.
+- What names the Hub runs in a process of the page, of its environment where it has one, against the local Hub server,
+  where ``me`` is ``alice`` and ``somebody`` is ``bob``; for the reference both have an ``ali-fashion`` there, the
+  former with a tag ``v1``.
 - Of a fenced block ```` ```sh ```` the command ``.venv/bin/ali`` is run; that it can be installed so, .ci/run tries.
 - ``cd`` and ``pytest`` do what they say. What matches ``NOT_RUN`` is not run, for the reason given there.
   Anything else fails: a page shows no command that nobody has tried.
@@ -34,6 +35,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +45,12 @@ from PIL import Image
 from ali_plugin.bench import bench
 from ali_plugin.folder.model_folder import FILES
 from ali_registry import default_registry, hookspecs, restrict_plugins
-from conftest import Ali, program
+from conftest import Ali
 from environment import FreshEnvironment
 from hub.actions import call, create
+from hub.client import Client
 from hub.fixtures import LocalHub, RawFile
+from hub_tasks import ali_in
 from shards import write_shards
 from test_datasets import write_mnist_format
 
@@ -129,13 +133,20 @@ class Reader:
         else:
             raise AssertionError(f"no rule for: {program} {shlex.join(arguments)}")
 
+    @cached_property
+    def client(self) -> Client:
+        """The process of who writes to the Hub, started once for a page."""
+        return self.hub.client(self.folder / "home", self.hub.writer.token)
+
     def run_with_hub(self, *arguments: str) -> None:
-        start = [str(self.environment.python), "-m", "ali_cli"] if self.environment else program()
-        environment = self.hub.env(self.folder / "home", self.hub.writer.token)
-        done = subprocess.run(
-            [*start, *arguments], cwd=self.here, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"ali {shlex.join(arguments)}\n{done.stderr}"
+        if self.environment is None:
+            (ended,) = self.client(ali_in, self.here, [*arguments])
+            code, said = ended.code, ended.err
+        else:
+            there = self.hub.env(self.folder / "home", self.hub.writer.token)
+            done = self.environment.ali(*arguments, cwd=self.here, check=False, env=there)
+            code, said = done.returncode, done.stderr
+        assert code == 0, f"ali {shlex.join(arguments)}\n{said}"
 
     def install(self, project: Path) -> None:
         self.environment = self.environment or FreshEnvironment.create(self.folder / ".environment")
@@ -165,15 +176,14 @@ class Reader:
         return (*shlex.split(line), *SHORT)
 
 
-def publish(hub: LocalHub, model: Path, home: Path) -> None:
-    """Put a model on the Hub under the names that the reference's examples have; one is pushed to as private."""
+def publish(reader: Reader) -> None:
+    """Put the model on the Hub under the names that the reference's examples have; one is pushed to as private."""
     files = {path.name: RawFile(path.read_bytes(), path.suffix == ".safetensors")
-             for path in (model / name for name in FILES) if path.is_file()}  # fmt: skip
-    writer = hub.client(home, hub.writer.token)
-    writer(create, "alice/ali-fashion", private=True)
+             for path in (reader.trained / name for name in FILES) if path.is_file()}  # fmt: skip
+    reader.client(create, "alice/ali-fashion", private=True)
     for repository in ("alice/ali-fashion", "bob/ali-fashion"):
-        hub.write(repository, files)
-    writer(call, "create_tag", "alice/ali-fashion", tag="v1")
+        reader.hub.write(repository, files)
+    reader.client(call, "create_tag", "alice/ali-fashion", tag="v1")
 
 
 @pytest.fixture
@@ -203,7 +213,7 @@ def reader(
 )  # fmt: skip
 def test_what_a_page_says_works(name: str, reader: Reader) -> None:
     if name == REFERENCE:
-        publish(reader.hub, reader.trained, reader.folder / "home")
+        publish(reader)
     for step in steps((ROOT / name).read_text()):
         reader.follow(step)
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,7 @@ from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.run import prepare
 from ali_plugin.training.source import Streamed
 from ali_plugin.training.step import TrainingStep
-from ali_registry import default_registry
-from conftest import TINY, Ali, program
+from conftest import TINY, Ali, program, registered
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 
@@ -152,14 +152,12 @@ class Plugin:
 
 
 @pytest.fixture
-def plugin() -> Any:
-    made = Plugin()
-    default_registry().add(made)
-    yield made
-    default_registry().remove(made)
+def plugin() -> Iterator[None]:
+    with registered(Plugin()):
+        yield
 
 
-def test_rewind_continues_with_a_smaller_rate(tmp_path: Path, ali: Ali, plugin: Any) -> None:
+def test_rewind_continues_with_a_smaller_rate(tmp_path: Path, ali: Ali, plugin: None) -> None:
     Failing.steps = 0
     arguments = ("--objective", "failing", "--on-nan", "rewind", "--steps", 30, *TINY, "--callback", "listening")
     result = ali("train", *arguments, "--out", tmp_path / "run")
@@ -172,7 +170,7 @@ def test_rewind_continues_with_a_smaller_rate(tmp_path: Path, ali: Ali, plugin: 
     assert steps == [5, 10, 15, 20, 25, 30]
 
 
-def test_collapse_is_told_once(tmp_path: Path, ali: Ali, plugin: Any) -> None:
+def test_collapse_is_told_once(tmp_path: Path, ali: Ali, plugin: None) -> None:
     arguments = ("--objective", "winning", "--steps", 40, *TINY, "--log-every", 2, "--callback", "listening")
     assert ali("train", *arguments, "--out", tmp_path / "run").code == 0
     assert len(Listening.heard) == 2

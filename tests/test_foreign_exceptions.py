@@ -16,30 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from ali_plugin import ALI
 from ali_plugin.errors import FolderError
 from ali_plugin.support import atomic, locks
 from conftest import Ali, Result, program
 from several import each
 
 SMALL = 4096  # bytes that a file may have where the disk is full
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def model(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy that shares the weights, which no command changes."""
-    folder = tmp_path_factory.mktemp("copy") / "model"
-    folder.mkdir()
-    os.link(sound / "model.safetensors", folder / "model.safetensors")
-    shutil.copyfile(sound / "config.json", folder / "config.json")
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -126,9 +108,9 @@ def arguments(words: list[str], model: Path, out: str) -> list[str]:
 
 @pytest.mark.parametrize("command", FILES)
 @pytest.mark.parametrize("place", [*PLACES, "read-only"])
-def test_files_that_cannot_be_written(command: str, place: str, model: Path, tmp_path: Path, ali: Ali) -> None:
+def test_files_that_cannot_be_written(command: str, place: str, untrained: Path, tmp_path: Path, ali: Ali) -> None:
     name, prepare = PLACES.get(place, ("out", read_only))
-    words = arguments(FILES[command], model, name)
+    words = arguments(FILES[command], untrained, name)
     if prepare is not None:
         prepare(tmp_path / words[-1])
     before = tree(tmp_path)
@@ -138,20 +120,20 @@ def test_files_that_cannot_be_written(command: str, place: str, model: Path, tmp
 
 @pytest.mark.parametrize("command", FOLDERS)
 @pytest.mark.parametrize("place", [*PLACES, "a circle of links"])
-def test_folders_that_cannot_be_written(command: str, place: str, model: Path, tmp_path: Path, ali: Ali,
+def test_folders_that_cannot_be_written(command: str, place: str, untrained: Path, tmp_path: Path, ali: Ali,
                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     name, prepare = PLACES.get(place, ("out", circle_of_links))
     if prepare is not None:
         prepare(tmp_path / name)
     before = tree(tmp_path)
-    refused(ali(*arguments(FOLDERS[command], model, name)))
+    refused(ali(*arguments(FOLDERS[command], untrained, name)))
     assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("command", [*FILES, *FOLDERS, "bench"])
-def test_an_empty_name_to_write(command: str, model: Path, tmp_path: Path, ali: Ali) -> None:
-    words = arguments({**FILES, **FOLDERS, "bench": ["bench", "--out", "OUT"]}[command], model, "")
+def test_an_empty_name_to_write(command: str, untrained: Path, tmp_path: Path, ali: Ali) -> None:
+    words = arguments({**FILES, **FOLDERS, "bench": ["bench", "--out", "OUT"]}[command], untrained, "")
     words[-1] = ""
     assert "is ''" in refused(ali(*words))
     assert tree(tmp_path) == []
@@ -170,8 +152,8 @@ LARGE = {**FILES, "export": FOLDERS["export"], "export diffusers": FOLDERS["expo
 
 
 @pytest.mark.parametrize("command", LARGE)
-def test_a_quota_that_is_used_up(command: str, model: Path, tmp_path: Path, ali: Ali, full_disk: None) -> None:
-    assert "too large" in refused(ali(*arguments(LARGE[command], model, "out")))
+def test_a_quota_that_is_used_up(command: str, untrained: Path, tmp_path: Path, ali: Ali, full_disk: None) -> None:
+    assert "too large" in refused(ali(*arguments(LARGE[command], untrained, "out")))
     assert tree(tmp_path) == []
 
 
@@ -187,35 +169,35 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("command", [*LARGE, "new-plugin"])
-def test_a_full_disk(command: str, model: Path, tiny_disk: Path, ali: Ali) -> None:
+def test_a_full_disk(command: str, untrained: Path, tiny_disk: Path, ali: Ali) -> None:
     words = {**LARGE, **FOLDERS}[command]
-    assert "No space left" in refused(ali(*arguments(words, model, str(tiny_disk / "out"))))
+    assert "No space left" in refused(ali(*arguments(words, untrained, str(tiny_disk / "out"))))
     assert tree(tiny_disk) == []
 
 
 @pytest.mark.parametrize("command", [*FILES, *FOLDERS])
-def test_a_read_only_file_system(command: str, model: Path, tiny_disk: Path, ali: Ali,
+def test_a_read_only_file_system(command: str, untrained: Path, tiny_disk: Path, ali: Ali,
                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
-    refused(ali(*arguments({**FILES, **FOLDERS}[command], model, str(tiny_disk / "out"))))
+    refused(ali(*arguments({**FILES, **FOLDERS}[command], untrained, str(tiny_disk / "out"))))
     assert tree(tiny_disk) == []
 
 
 @pytest.mark.parametrize("command", [["card", "MODEL", "--write"], ["evaluate", "MODEL", "--metric", "reconstruction"]])
-def test_a_model_on_a_full_disk(command: list[str], model: Path, ali: Ali) -> None:
-    before = tree(model)
+def test_a_model_on_a_full_disk(command: list[str], untrained: Path, ali: Ali) -> None:
+    before = tree(untrained)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        refused(ali(*arguments(command, model, "")))
+        refused(ali(*arguments(command, untrained, "")))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [name for name in tree(model) if name != locks.NAME] == before
+    assert [name for name in tree(untrained) if name != locks.NAME] == before
 
 
 @pytest.mark.parametrize("reason", [errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.ENOSYS])
-def test_folders_that_cannot_be_synced_or_chmodded(reason: int, model: Path, tmp_path: Path, ali: Ali,
+def test_folders_that_cannot_be_synced_or_chmodded(reason: int, untrained: Path, tmp_path: Path, ali: Ali,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     def refuse(*_: object, **__: object) -> None:
         raise OSError(reason, os.strerror(reason))
@@ -224,8 +206,8 @@ def test_folders_that_cannot_be_synced_or_chmodded(reason: int, model: Path, tmp
     monkeypatch.setattr(os, "chmod", refuse)
     monkeypatch.setattr(Path, "chmod", refuse)
     for _ in range(2):  # the second replaces a file with a mode
-        assert ali("sample", model, "-n", "1", "--out", "x.png").code == 0
-    assert ali("export", model, "--out", "exported").code == 0
+        assert ali("sample", untrained, "-n", "1", "--out", "x.png").code == 0
+    assert ali("export", untrained, "--out", "exported").code == 0
     assert ali("card", "exported", "--write").code == 0
 
 
@@ -304,9 +286,9 @@ def test_models_that_are_none(command: str, kind: str, tmp_path: Path, ali: Ali)
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "[/x]", "[red]x", "a\nb", "\x1b[2J", "~x", "x" * 200])
-def test_odd_names_are_names(name: str, model: Path, tmp_path: Path, ali: Ali) -> None:
+def test_odd_names_are_names(name: str, untrained: Path, tmp_path: Path, ali: Ali) -> None:
     """A model may lie below such a name, and what is made of it may have one."""
-    model = Path(shutil.copytree(model, tmp_path / name))
+    untrained = Path(shutil.copytree(untrained, tmp_path / name))
     results = [
         ali("sample", f"./{name}", "-n", "1", "--out", f"./{name}.png"),
         ali("encode", f"./{name}", f"./{name}.png", "--out", f"./{name}.safetensors"),
@@ -351,7 +333,7 @@ def wrong(key: str, value: object, sound: dict[str, object]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "training.json"])
-def test_damaged_records(name: str, model: Path, tmp_path: Path, ali: Ali) -> None:
+def test_damaged_records(name: str, untrained: Path, tmp_path: Path, ali: Ali) -> None:
     """Every shape of JSON, and every field with each odd value."""
     sound = FIGURE if name == "evaluation.json" else TRAINING
 
@@ -364,14 +346,18 @@ def test_damaged_records(name: str, model: Path, tmp_path: Path, ali: Ali) -> No
     texts |= {text({**sound, key: value}): wrong(key, value, sound) for key in sound for value in ODD}
     texts |= {text(sound): False}
     for content, damaged in texts.items():
-        (model / name).write_text(content)
-        result = ali("card", model)
+        (untrained / name).write_text(content)
+        result = ali("card", untrained)
         if damaged:
             assert name in refused(result), content
         else:
             assert result.code == 0, (content, result.err)
-    (model / name).write_text("{")
-    for words in (["evaluate", model], ["export", model, "--out", "e"], ["push", model, "me/m", "--dry-run"]):
+    (untrained / name).write_text("{")
+    for words in (
+        ["evaluate", untrained],
+        ["export", untrained, "--out", "e"],
+        ["push", untrained, "me/m", "--dry-run"],
+    ):
         assert name in refused(ali(*words)) or words[0] == "evaluate"
     assert tree(tmp_path) == []
 
@@ -420,12 +406,12 @@ def test_ctrl_c(ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "terminated"), (signal.SIGHUP, "terminal was closed")])
-def test_signals_leave_nothing_half_written(number: int, said: str, model: Path, tmp_path: Path) -> None:
+def test_signals_leave_nothing_half_written(number: int, said: str, untrained: Path, tmp_path: Path) -> None:
     code = (
         "import time, ali_plugin.support.atomic as atomic\nfrom ali_cli.main import main\n"
         "atomic.sync = lambda path: (open('ready', 'w').close(), time.sleep(60))\nmain()"
     )
-    words = ["sample", str(model), "-n", "1", "--out", "x.png"]
+    words = ["sample", str(untrained), "-n", "1", "--out", "x.png"]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
     while not Path("ready").exists() and time.monotonic() < deadline:
@@ -437,11 +423,11 @@ def test_signals_leave_nothing_half_written(number: int, said: str, model: Path,
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_output_of_another_encoding(encoding: str, model: Path, tmp_path: Path) -> None:
+def test_output_of_another_encoding(encoding: str, untrained: Path, tmp_path: Path) -> None:
     names = ["bag \udce9", "Тапки", "\x1b[31m"]
-    model = model.rename(model.with_name("Тапки"))
+    untrained = untrained.rename(untrained.with_name("Тапки"))
     absent = [["sample", name, "--out", "x.png"] for name in names]
-    pushed = ["push", model, "me/m", "--dry-run"]
+    pushed = ["push", untrained, "me/m", "--dry-run"]
     *refused, done = each(*absent, pushed, env={**os.environ, "PYTHONIOENCODING": encoding})
     for end in refused:
         assert (end.code, end.err.count(b"\n"), b"bug" in end.err) == (1, 1, False)

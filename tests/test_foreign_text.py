@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiny
-from ali_plugin import ALI, ALIError, Command, Dataset, Metric, Objective, hookimpl
+from ali_plugin import ALIError, Command, Dataset, Metric, Objective, hookimpl
 from ali_plugin.datasets.split import DataSplit
 from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.evaluation_record import Figure
@@ -32,7 +30,7 @@ from conftest import Ali, Result
 HOSTILE = [
     "[/x]", "[red]no[/red]", "[link=file:///etc/passwd]x[/link]", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07",
     "a\nerror: forged",
-    "a\rerror: forged", "\x9b2J", "\u202egnp.exe", "\u2028error: forged", "\udc80\udcff", "y" * 900_000, ":smile:",
+    "a\rerror: forged", "\x9b2J", "\u202egnp.exe", "\u2028error: forged", "\udc80\udcff", "y" * 90_000, ":smile:",
     "\x00",
 ]  # fmt: skip
 
@@ -40,7 +38,7 @@ HOSTILE = [
 def harmless(result: Result) -> None:
     shown = result.out + result.err
     assert "this is a bug" not in shown
-    assert not [c for c in shown if c not in "\n\t" and printable(c, 10) != c and c != " "], result
+    assert not [c for c in set(shown) if c not in "\n\t" and printable(c, 10) != c and c != " "], result
     assert not [line for line in shown.splitlines()[1:] if line.startswith("error:")]
     assert len(result.err) < 2100
     assert max(map(len, shown.splitlines()), default=0) < 2200
@@ -70,22 +68,6 @@ def plug() -> Iterator[Plug]:
     yield add
     for plugin in added:
         default_registry().remove(plugin)
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def model(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("copy") / "model"
-    folder.mkdir()
-    os.link(sound / "model.safetensors", folder / "model.safetensors")
-    shutil.copyfile(sound / "config.json", folder / "config.json")
-    return folder
 
 
 # --- The door --------------------------------------------------------------------------------------
@@ -149,21 +131,21 @@ def test_arguments_in_errors(text: str, ali: Ali, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_card_from_elsewhere(text: str, model: Path, ali: Ali) -> None:
-    ali("card", model, "--write")
-    card = (model / "README.md").read_text()
-    (model / "README.md").write_text(f"{card}\nMine: {text}\n".encode(errors="replace").decode())
-    result = ali("card", model)
+def test_a_card_from_elsewhere(text: str, untrained: Path, ali: Ali) -> None:
+    ali("card", untrained, "--write")
+    card = (untrained / "README.md").read_text()
+    (untrained / "README.md").write_text(f"{card}\nMine: {text}\n".encode(errors="replace").decode())
+    result = ali("card", untrained)
     harmless(Result(result.code, result.out.replace("y" * 1000, "").replace("error: forged", ""), result.err))
-    json.loads(ali("card", model, "--json").out)
+    json.loads(ali("card", untrained, "--json").out)
 
 
 @pytest.mark.parametrize("text", HOSTILE[:-2])
-def test_names_of_conditions(text: str, model: Path, ali: Ali, tmp_path: Path) -> None:
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "condition_names": [text], "condition_size": 1}))
-    for words in (["card", model], ["sample", model, "--condition", "no", "--out", tmp_path / "x.png"],
-                  ["evaluate", model]):  # fmt: skip
+def test_names_of_conditions(text: str, untrained: Path, ali: Ali, tmp_path: Path) -> None:
+    config = json.loads((untrained / "config.json").read_text())
+    (untrained / "config.json").write_text(json.dumps({**config, "condition_names": [text], "condition_size": 1}))
+    for words in (["card", untrained], ["sample", untrained, "--condition", "no", "--out", tmp_path / "x.png"],
+                  ["evaluate", untrained]):  # fmt: skip
         harmless(Result(0, "", ali(*words).err))
 
 
@@ -180,12 +162,12 @@ def test_warnings_are_a_line_each(ali: Ali, monkeypatch: pytest.MonkeyPatch) -> 
         assert ali("list").code == 0
 
 
-def test_json_has_no_word_for_infinity(plug: Plug, model: Path, ali: Ali) -> None:
+def test_json_has_no_word_for_infinity(plug: Plug, untrained: Path, ali: Ali) -> None:
     figures = {"nan": float("nan"), "inf": float("inf"), "one": np.float32(1), "two": torch.tensor(2)}
     plug(register_metrics=[Metric(name="odd", build=lambda _: figures)])
-    shown = json.loads(ali("evaluate", model, "--metric", "odd", "--json").out)
+    shown = json.loads(ali("evaluate", untrained, "--metric", "odd", "--json").out)
     assert shown["metrics"]["odd"] == {"nan": None, "inf": None, "one": 1.0, "two": 2.0}
-    assert [figure.figure for figure in record.read(model)] == ["one", "two"]
+    assert [figure.figure for figure in record.read(untrained)] == ["one", "two"]
 
 
 # --- Plugins that raise, or give nonsense ----------------------------------------------------------
@@ -217,7 +199,9 @@ def named(result: Result) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_plugins_that_raise_are_named(error: BaseException, plug: Plug, model: Path, tmp_path: Path, ali: Ali) -> None:
+def test_plugins_that_raise_are_named(
+    error: BaseException, plug: Plug, untrained: Path, tmp_path: Path, ali: Ali
+) -> None:
     fail = raising(error)
     plug(
         register_metrics=[Metric(name="odd", build=fail)],
@@ -226,9 +210,9 @@ def test_plugins_that_raise_are_named(error: BaseException, plug: Plug, model: P
         register_commands=[Command(name="unbuilt", build=fail)],
     )
     train = ("train", "--steps", "1", "--out", tmp_path / "run", "--device", "cpu")
-    named(ali("evaluate", model, "--metric", "odd"))
-    named(ali("evaluate", model, "--dataset", "odd"))
-    named(ali("reconstruct", model, "--dataset", "odd", "--out", tmp_path / "x.png"))
+    named(ali("evaluate", untrained, "--metric", "odd"))
+    named(ali("evaluate", untrained, "--dataset", "odd"))
+    named(ali("reconstruct", untrained, "--dataset", "odd", "--out", tmp_path / "x.png"))
     named(ali(*train, "--dataset", "odd"))
     named(ali(*train, "--callback", "odd"))
     named(ali("unbuilt"))
@@ -253,17 +237,24 @@ class Nonsense:
 FIGURES = [
     None, 1.0, [("a", 1.0)], {1: 1.0}, {"a\nb": 1.0}, {"\x1b[31m": 1.0}, {"k" * 5000: 1.0}, {"a": "x"}, {"a": None},
     {"a": torch.ones(2)}, {"a": Nonsense()}, {"a": 10**400}, {"a": {"b": 1.0}}, {"": 1j},
-    {f"{i:090}": 1.0 for i in range(6000)},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("figures", FIGURES, ids=lambda figures: str(figures)[:20])
-def test_metrics_that_return_nonsense(figures: object, plug: Plug, model: Path, ali: Ali) -> None:
+def test_metrics_that_return_nonsense(figures: object, plug: Plug, untrained: Path, ali: Ali) -> None:
     plug(register_metrics=[Metric(name="odd", build=lambda _: figures)])
-    result = ali("evaluate", model, "--metric", "odd")
+    result = ali("evaluate", untrained, "--metric", "odd")
     assert (result.code, result.err.count("\n"), "odd" in result.err or "figures" in result.err) == (1, 1, True)
     harmless(Result(1, "", result.err))
-    assert not (model / "evaluation.json").exists()
+    assert not (untrained / "evaluation.json").exists()
+
+
+def test_more_figures_than_a_record_takes(plug: Plug, untrained: Path, ali: Ali) -> None:
+    many = {f"{i:090}": 1.0 for i in range(6000)}
+    plug(register_metrics=[Metric(name="odd", build=lambda _: many)])
+    result = ali("evaluate", untrained, "--metric", "odd", "--json")  # a table of them takes seconds to lay out
+    assert (result.code, result.err.count("\n"), "6000 figures are too many" in result.err) == (1, 1, True)
+    assert not (untrained / "evaluation.json").exists()
 
 
 def split_of(data: Any, labels: Any = None, classes: Any = ()) -> Callable[..., Any]:
@@ -286,10 +277,10 @@ SPLITS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("kind", SPLITS)
-def test_datasets_that_give_nonsense(kind: str, plug: Plug, model: Path, tmp_path: Path, ali: Ali) -> None:
+def test_datasets_that_give_nonsense(kind: str, plug: Plug, untrained: Path, tmp_path: Path, ali: Ali) -> None:
     plug(register_datasets=[Dataset(name="odd", build=SPLITS[kind])])
     given = ["--dataset", "odd"]
-    for words in (["evaluate", model, *given], ["encode", model, *given, "--out", "x.safetensors"],
+    for words in (["evaluate", untrained, *given], ["encode", untrained, *given, "--out", "x.safetensors"],
                   ["train", *given, "--steps", "1", "--out", tmp_path / "run"]):  # fmt: skip
         result = ali(*words)
         assert (result.code, result.err.count("\n"), "'odd'" in result.err) == (1, 1, True), result.err
@@ -302,22 +293,18 @@ class Noisy(Watcher):
         raise Mute
 
 
-def test_callbacks_that_raise_or_are_none(plug: Plug, tmp_path: Path, ali: Ali) -> None:
+def test_callbacks_that_raise_or_are_none(plug: Plug, tiny_registered: None, tmp_path: Path, ali: Ali) -> None:
     plug(
         register_callbacks=[
             Callback(name="noisy", build=Noisy),
             Callback(name="none", build=lambda: None),
         ]
     )
-    default_registry().add(tiny)
-    try:
-        for name in ("noisy", "none"):
-            words = ["-q", "train", "--arch", "tiny", "--steps", "1", "--device", "cpu", "--out", tmp_path / name]
-            result = ali(*words, "--callback", name)
-            assert (result.code, result.err.count("\n")) == (1, 1), result.err
-            harmless(result)
-    finally:
-        default_registry().remove(tiny)
+    for name in ("noisy", "none"):
+        words = ["-q", "train", "--arch", "tiny", "--steps", "1", "--device", "cpu", "--out", tmp_path / name]
+        result = ali(*words, "--callback", name)
+        assert (result.code, result.err.count("\n")) == (1, 1), result.err
+        harmless(result)
 
 
 class Odd(tiny.HalvedGame):
@@ -339,14 +326,12 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
-def test_objectives_that_raise_or_give_nonsense(kind: str, plug: Plug, tmp_path: Path, ali: Ali) -> None:
+def test_objectives_that_raise_or_give_nonsense(
+    kind: str, plug: Plug, tiny_registered: None, tmp_path: Path, ali: Ali
+) -> None:
     plug(register_objectives=[Objective(name="odd", build=OBJECTIVES[kind])])
-    default_registry().add(tiny)
-    try:
-        words = ["-q", "train", "--arch", "tiny", "--steps", "2", "--device", "cpu", "--out", tmp_path / "run"]
-        named(ali(*words, "--objective", "odd"))
-    finally:
-        default_registry().remove(tiny)
+    words = ["-q", "train", "--arch", "tiny", "--steps", "2", "--device", "cpu", "--out", tmp_path / "run"]
+    named(ali(*words, "--objective", "odd"))
 
 
 # --- Records ---------------------------------------------------------------------------------------

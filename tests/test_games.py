@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,9 @@ from ali_plugin.training.run import prepare
 from ali_plugin.training.step import TrainingStep
 from ali_registry import build_registry, default_registry
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 B, CLASSES = 8, 3
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 def lively(architecture: str, discriminator: dict[str, Any], **options: Any) -> ALI:

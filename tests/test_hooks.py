@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from ali_plugin.datasets import load_split
 from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
 from ali_plugin.training.run import plan, prepare
-from ali_registry import Registry, build_registry, default_registry, hookspecs
+from ali_registry import Registry, build_registry, hookspecs
 from ali_registry.errors import UnknownName
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("register_")]
@@ -27,15 +26,6 @@ HOOKS = [name for name in vars(hookspecs) if name.startswith("register_")]
 @pytest.fixture
 def registry() -> Registry:
     return build_registry(only=(), plugins=[tiny])
-
-
-@pytest.fixture
-def in_default_registry() -> Iterator[None]:
-    default_registry().add(tiny)
-    try:
-        yield
-    finally:
-        default_registry().remove(tiny)
 
 
 def ali(*arguments: object) -> Result:
@@ -92,7 +82,7 @@ def test_register_optimisers(registry: Registry, tmp_path: Path) -> None:
         assert optimiser.param_groups[0]["lr"] == 0.05
 
 
-def test_register_metrics(in_default_registry: None, registry: Registry, tmp_path: Path) -> None:
+def test_register_metrics(tiny_registered: None, registry: Registry, tmp_path: Path) -> None:
     ALI.from_architecture("tiny", registry=registry).save_pretrained(tmp_path)
     loaded = ALI.from_pretrained(tmp_path, registry=registry)
     figures = evaluate(Context(loaded, "stripes", registry=registry), ["brightness"], registry)
@@ -101,7 +91,7 @@ def test_register_metrics(in_default_registry: None, registry: Registry, tmp_pat
     assert 0.2 < figures["brightness"]["mean"] < 0.4
 
 
-def test_register_scorers(in_default_registry: None, registry: Registry, tmp_path: Path) -> None:
+def test_register_scorers(tiny_registered: None, registry: Registry, tmp_path: Path) -> None:
     model = ALI.from_architecture("tiny", registry=registry).eval()
     x = torch.rand(3, *tiny.SHAPE)
     assert torch.equal(model.score(x, "glare", times=2.0), 2 * x.flatten(1).amax(1))
@@ -110,7 +100,7 @@ def test_register_scorers(in_default_registry: None, registry: Registry, tmp_pat
     assert json.loads(ali(*asked, "--json").stdout)["samples"] == 12
 
 
-def test_register_callbacks(in_default_registry: None, tmp_path: Path) -> None:
+def test_register_callbacks(tiny_registered: None, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ["--steps", 4, "--log-every", 2, "--out", run, "-q"]
     assert ali("train", "--arch", "tiny", "--callback", "diary", *options).exit_code == 0
@@ -131,7 +121,7 @@ def test_a_callback_that_nobody_registers_is_refused_before_anything_is_done(
     assert not (tmp_path / "run").exists()
 
 
-def test_register_commands(in_default_registry: None) -> None:
+def test_register_commands(tiny_registered: None) -> None:
     assert "greet        Greet somebody." in ali("--help").stdout
     assert ali("greet", "--name", "plugin", "--debug").stdout == "hello plugin\n"
     assert "Example: ali greet" in ali("greet", "--help").stdout

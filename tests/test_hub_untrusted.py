@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,35 +31,17 @@ SLOW = pytest.mark.slow  # the client tries again for half a minute
 
 
 @pytest.fixture(scope="module")
-def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of somebody without a token; give each load a ``cache_dir`` of its own."""
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("anybody"))
-    local.close()
-
-
-@pytest.fixture(scope="module")
-def writer(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process of somebody who may push, which has started."""
-    local = LocalHub(hub_server)
-    process = local.client(tmp_path_factory.mktemp("writer"), local.writer.token)
-    process(ali, "--version")
-    yield process
-    local.close()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
+def writer(writer: Client) -> Client:
+    """One that has started: what is timed is the upload alone."""
+    writer(ali, "--version")
+    return writer
 
 
 @pytest.fixture
-def published(hub: LocalHub, model: Path) -> str:
+def published(hub: LocalHub, untrained_once: Path) -> str:
     """The commit of a model in ``REPO``."""
     return hub.write(REPO, {path.name: RawFile(path.read_bytes(), path.suffix == ".safetensors")
-                            for path in model.iterdir()})  # fmt: skip
+                            for path in untrained_once.iterdir()})  # fmt: skip
 
 
 def outside(folder: Path) -> set[str]:
@@ -159,14 +140,14 @@ def test_a_size_that_is_not_the_listing_s(
 @pytest.mark.parametrize("tag", ["abc-1", "no-digest", "0" * 32, "0" * 64, "f" * 40])
 @pytest.mark.parametrize("fault", ["corrupt", "truncate", "sound"])
 def test_tags_that_are_no_digest(
-    hub: LocalHub, anybody: Client, published: str, model: Path, tmp_path: Path, tag: str, fault: str
+    hub: LocalHub, anybody: Client, published: str, untrained_once: Path, tmp_path: Path, tag: str, fault: str
 ) -> None:
     cache = tmp_path / "cache"
     headers = Fault("headers", "/resolve/.*/model.safetensors", method="HEAD", headers={"X-Linked-ETag": f'"{tag}"'})
     if fault == "sound":
         hub.inject(headers)
-        assert anybody(load, REPO, cache_dir=cache) == load(model)
-        assert anybody(load, REPO, cache_dir=cache, local_files_only=True) == load(model)
+        assert anybody(load, REPO, cache_dir=cache) == load(untrained_once)
+        assert anybody(load, REPO, cache_dir=cache, local_files_only=True) == load(untrained_once)
         (weights,) = weights_in(cache)[:1]
         content = bytearray(weights.read_bytes())
         content[-1] ^= 1
@@ -179,7 +160,7 @@ def test_tags_that_are_no_digest(
     assert weights_in(cache) == []
     assert "is not complete in the cache" in anybody(refusal, REPO, cache_dir=cache, local_files_only=True)
     hub.inject(headers)
-    assert anybody(load, REPO, cache_dir=cache) == load(model)
+    assert anybody(load, REPO, cache_dir=cache) == load(untrained_once)
 
 
 def listed(model: Path, **changes: Any) -> str:
@@ -200,16 +181,16 @@ BAD_ROWS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("row", BAD_ROWS, ids=str)
 def test_rows_of_the_listing_that_cannot_be_checked(
-    hub: LocalHub, anybody: Client, published: str, model: Path, tmp_path: Path, row: dict[str, Any]
+    hub: LocalHub, anybody: Client, published: str, untrained_once: Path, tmp_path: Path, row: dict[str, Any]
 ) -> None:
-    hub.inject(Fault("body", "/api/models/", content=listed(model, **row)))
+    hub.inject(Fault("body", "/api/models/", content=listed(untrained_once, **row)))
     said = anybody(refusal, REPO, cache_dir=tmp_path / "cache")
     assert "\n" not in said
     assert weights_in(tmp_path / "cache") == []
 
 
 def test_killed_before_the_check_leaves_nothing_damaged(
-    hub: LocalHub, anybody: Client, published: str, model: Path, tmp_path: Path
+    hub: LocalHub, anybody: Client, published: str, untrained_once: Path, tmp_path: Path
 ) -> None:
     """The content is compared on its way, so that there is no time in which the cache holds what is damaged."""
     hub.inject(Fault("corrupt", "^/_storage/", at=70_000), Fault("delay", "^/_storage/", seconds=0.2))
@@ -225,7 +206,7 @@ def test_killed_before_the_check_leaves_nothing_damaged(
         whole = [path for path in weights_in(tmp_path / "home" / "hub") if "incomplete" not in path.name]
         assert whole == []
     hub.inject()
-    assert anybody(load, REPO, cache_dir=tmp_path / "home" / "hub") == load(model)
+    assert anybody(load, REPO, cache_dir=tmp_path / "home" / "hub") == load(untrained_once)
 
 
 def test_a_cut_download_is_continued_and_checked(hub: LocalHub, anybody: Client, tmp_path: Path) -> None:
@@ -240,7 +221,9 @@ def test_a_cut_download_is_continued_and_checked(hub: LocalHub, anybody: Client,
     assert [entry["range"] for entry in hub.log() if "_storage" in entry["path"]][:3] == [None, "bytes=10485760-", None]
 
 
-def test_records_from_elsewhere_are_not_believed(hub: LocalHub, published: str, model: Path, tmp_path: Path) -> None:
+def test_records_from_elsewhere_are_not_believed(
+    hub: LocalHub, published: str, untrained_once: Path, tmp_path: Path
+) -> None:
     own = hub.client(tmp_path / "home", ALI_CACHE=str(tmp_path / "own"))
     cache = tmp_path / "cache"
     own(load, REPO, cache_dir=cache)
@@ -255,14 +238,14 @@ def test_records_from_elsewhere_are_not_believed(hub: LocalHub, published: str, 
     for text in ("", "{", "[]", "{}", '{"model.safetensors": 3}', '{"model.safetensors": ["../x", 1, 1, 1, 1, 1]}',
                  "[" * 9000, "\ufeff{}", '{"model.safetensors": [null, 1, 1, 1, 1, 1]}', "x" * (2 << 20)):  # fmt: skip
         record.write_text(text)
-        assert own(load, REPO, cache_dir=cache) == load(model)
+        assert own(load, REPO, cache_dir=cache) == load(untrained_once)
     record.unlink()
     record.mkdir()
-    assert own(load, REPO, cache_dir=cache) == load(model)
+    assert own(load, REPO, cache_dir=cache) == load(untrained_once)
 
 
 def test_a_branch_that_lost_its_commit_with_the_power_is_mended(
-    anybody: Client, published: str, model: Path, tmp_path: Path
+    anybody: Client, published: str, untrained_once: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     anybody(load, REPO, cache_dir=cache)
@@ -270,7 +253,7 @@ def test_a_branch_that_lost_its_commit_with_the_power_is_mended(
     assert branch.read_text() == published
     branch.write_text("")
     assert "which it is not; remove" in anybody(refusal, REPO, cache_dir=cache, local_files_only=True)
-    assert anybody(load, REPO, cache_dir=cache) == load(model)
+    assert anybody(load, REPO, cache_dir=cache) == load(untrained_once)
     assert branch.read_text() == published
 
 
@@ -377,21 +360,21 @@ def storing(action: Action, **more: Any) -> Fault:
     ids=lambda faults: " ".join(fault.action for fault in faults),
 )
 def test_an_upload_that_is_asked_for_again_and_again_has_an_end(
-    hub: LocalHub, writer: Client, model: Path, faults: list[Fault]
+    hub: LocalHub, writer: Client, untrained: Path, faults: list[Fault]
 ) -> None:
     hub.inject(*faults)
     begun = time.monotonic()
-    ended = writer(in_haste, 1.0, "push", model, REPO)
+    ended = writer(in_haste, 1.0, "push", untrained, REPO)
     assert time.monotonic() - begun < 20
     assert ended.code == 1
     assert ended.err.count("error: ") == 1
     assert len([entry for entry in hub.log() if entry["method"] == "PUT"]) <= 22
     hub.inject()
-    assert writer(ali, "push", model, REPO).code == 0
+    assert writer(ali, "push", untrained, REPO).code == 0
 
 
-def test_an_upload_in_crumbs_has_an_end(hub: LocalHub, writer: Client, model: Path) -> None:
-    weights = (model / "model.safetensors").read_bytes()
+def test_an_upload_in_crumbs_has_an_end(hub: LocalHub, writer: Client, untrained: Path) -> None:
+    weights = (untrained / "model.safetensors").read_bytes()
     parts = {str(n + 1): f"{hub.endpoint}/_storage/{n}" for n in range(-(-len(weights) // 64))}
     upload = {"href": f"{hub.endpoint}/_storage/all", "header": {"chunk_size": "64", **parts}}
     row = {"oid": hashlib.sha256(weights).hexdigest(), "size": len(weights), "actions": {"upload": upload}}
@@ -399,7 +382,7 @@ def test_an_upload_in_crumbs_has_an_end(hub: LocalHub, writer: Client, model: Pa
                storing("delay", seconds=0.05),
                storing("status", status=200, headers={"ETag": '"x"'}))  # fmt: skip
     begun = time.monotonic()
-    ended = writer(in_haste, 1.0, "push", model, REPO)
+    ended = writer(in_haste, 1.0, "push", untrained, REPO)
     assert time.monotonic() - begun < 20
     assert ended.code == 1
     assert "too slow to send the rest; run it again later" in ended.err
@@ -409,13 +392,13 @@ def test_an_upload_in_crumbs_has_an_end(hub: LocalHub, writer: Client, model: Pa
     "value", ["a=caf\xe9", "a=" + "x" * 60_000, "a=b; Domain=.localhost; Path=/", "=", "a=\x01b", "\xff" * 900]
 )
 def test_cookies_do_not_break_the_calls_that_follow(
-    hub: LocalHub, anybody: Client, published: str, model: Path, tmp_path: Path, value: str
+    hub: LocalHub, anybody: Client, published: str, untrained_once: Path, tmp_path: Path, value: str
 ) -> None:
     hub.inject(Fault("headers", headers={"Set-Cookie": value}))
     for number in range(3):  # of which each would send what the one before it was given
-        assert anybody(load, REPO, cache_dir=tmp_path / str(number)) == load(model)
+        assert anybody(load, REPO, cache_dir=tmp_path / str(number)) == load(untrained_once)
     hub.inject()
-    assert anybody(load, REPO, cache_dir=tmp_path / "cache") == load(model)
+    assert anybody(load, REPO, cache_dir=tmp_path / "cache") == load(untrained_once)
 
 
 # --- Text and secrets -------------------------------------------------------------------------------
@@ -444,13 +427,13 @@ def test_what_a_server_says_is_one_line_of_text(
      pytest.param("p%40ss%2Fword", 503, marks=SLOW), pytest.param("a:b:c-secret", 503, marks=SLOW)],
 )  # fmt: skip
 def test_a_password_in_the_endpoint_is_shown_nowhere(
-    hub: LocalHub, model: Path, tmp_path: Path, password: str, status: int
+    hub: LocalHub, untrained: Path, tmp_path: Path, password: str, status: int
 ) -> None:
     endpoint = hub.endpoint.replace("://", f"://user:{password}@")
     if status != 200:
         hub.inject(Fault("status", "/api/", status=status, headers={"Retry-After": "0"}))
     env = {**hub.env(tmp_path / "home", hub.writer.token), "HF_ENDPOINT": endpoint, "HF_HUB_VERBOSITY": "debug"}
-    ended = each(["push", model, REPO], ["pull", REPO, "--out", tmp_path / "x"], env=env)
+    ended = each(["push", untrained, REPO], ["pull", REPO, "--out", tmp_path / "x"], env=env)
     said = "".join((end.out + end.err).decode() for end in ended)
     assert said
     for secret in (password, password.replace("%40", "@").replace("%2F", "/"), hub.writer.token):

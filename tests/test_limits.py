@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import tiny
 from ali_plugin import ALI, ALIError, Encoder, hookimpl
 from ali_plugin.config import conditions
 from ali_plugin.config.compose import compose
@@ -41,7 +40,7 @@ from ali_plugin.tasks.generate import sample
 from ali_plugin.training import checkpoint
 from ali_plugin.training.config import TrainConfig
 from ali_plugin.training.run import prepare
-from ali_registry import Registry, build_registry, default_registry
+from ali_registry import Registry, build_registry
 from ali_registry.text import printable
 from conftest import Ali
 
@@ -210,13 +209,6 @@ def test_large_finite_weights_are_not_refused(tmp_path: Path) -> None:
 # --- Default type ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def under(kind: torch.dtype, function: Callable[[], Any]) -> Any:
     before = torch.get_default_dtype()
     torch.set_default_dtype(kind)
@@ -291,7 +283,6 @@ def test_posteriors_draw_in_their_own_type(float64: None) -> None:
 
 @pytest.mark.parametrize("objective", ["ali", "gan-posthoc", "vae"])
 def test_a_run_is_the_same_under_any_default_type(objective: str, tmp_path: Path) -> None:
-    default_registry().add(tiny)
     options = {"device": "cpu", "steps": 6, "log_every": 2, "sample_every": 3, "checkpoint_every": 3, "ema": 0.5}
     options |= {"architecture": "mixture" if objective != "vae" else "fashion", "objective": objective, "batch_size": 8}
 
@@ -301,11 +292,8 @@ def test_a_run_is_the_same_under_any_default_type(objective: str, tmp_path: Path
         prepare({"steps": 8}, tmp_path / name, resume=True).run()
         assert torch.get_default_dtype() == before
 
-    try:
-        train("float32")
-        under(torch.float64, lambda: train("float64"))
-    finally:
-        default_registry().remove(tiny)
+    train("float32")
+    under(torch.float64, lambda: train("float64"))
     files = [(tmp_path / name / WEIGHTS_NAME).read_bytes() for name in ("float32", "float64")]
     assert files[0] == files[1]
 

@@ -13,20 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tiny
 from ali_plugin.training.callbacks.loggers import PROJECT
-from ali_registry import default_registry
 from conftest import Ali
 
 TRAIN = ("-q", "train", "--arch", "tiny", "--device", "cpu", "--log-every", 1, "--sample-every", 2,
          "--checkpoint-every", 2)  # fmt: skip
 
 
-@pytest.fixture(autouse=True, scope="module")
-def in_default_registry() -> Iterator[None]:
-    default_registry().add(tiny)
-    yield
-    default_registry().remove(tiny)
+pytestmark = pytest.mark.usefixtures("tiny_registered")
 
 
 def metrics(out: Path) -> dict[int, dict[str, float]]:

@@ -18,16 +18,9 @@ from ali_plugin import ALI, ALIError
 from ali_plugin.folder.model_folder import WEIGHTS_NAME
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def folder(sound: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(sound, tmp_path / "model"))
+def folder(untrained_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(untrained_once, tmp_path / "model"))
 
 
 def edit(folder: Path, **changes: Any) -> None:

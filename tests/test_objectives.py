@@ -180,30 +180,26 @@ def test_k_class_discriminator_is_z_over_z_plus_one() -> None:
     assert model.classify(X).shape == (8,)
 
 
-def test_semi_supervised_gradient_is_the_sum_of_both_losses() -> None:
-    torch.set_default_dtype(torch.float64)
-    try:
-        model = small(classes=10).double()
-        x = X.double()
-        torch.manual_seed(1)
-        game("semi-supervised", model).gradients(Batch(x, labelled=Labelled(x, CLASSES)))
-        found = [g.clone() for g in gradients(model.part("discriminator")) if g is not None]
-        model.zero_grad()
-        torch.manual_seed(1)
-        z = torch.randn(8, 16)
-        with torch.no_grad():
-            z_hat = model.encode(x).sample()
-            x_tilde = model.decode(z)
-        l_q, l_p = model.discriminate(torch.cat([x, x_tilde]), torch.cat([z_hat, z])).chunk(2)
-        loss = softplus(-l_q).mean() + softplus(l_p).mean()
-        with torch.no_grad():
-            z_labelled = model.encode(x).sample()
-        loss = loss + cross_entropy(model.class_logits(x, z_labelled), CLASSES)
-        expected = torch.autograd.grad(loss, list(model.part("discriminator").parameters()))
-        for a, b in zip(found, expected, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
-    finally:
-        torch.set_default_dtype(torch.float32)
+def test_semi_supervised_gradient_is_the_sum_of_both_losses(float64: None) -> None:
+    model = small(classes=10).double()
+    x = X.double()
+    torch.manual_seed(1)
+    game("semi-supervised", model).gradients(Batch(x, labelled=Labelled(x, CLASSES)))
+    found = [g.clone() for g in gradients(model.part("discriminator")) if g is not None]
+    model.zero_grad()
+    torch.manual_seed(1)
+    z = torch.randn(8, 16)
+    with torch.no_grad():
+        z_hat = model.encode(x).sample()
+        x_tilde = model.decode(z)
+    l_q, l_p = model.discriminate(torch.cat([x, x_tilde]), torch.cat([z_hat, z])).chunk(2)
+    loss = softplus(-l_q).mean() + softplus(l_p).mean()
+    with torch.no_grad():
+        z_labelled = model.encode(x).sample()
+    loss = loss + cross_entropy(model.class_logits(x, z_labelled), CLASSES)
+    expected = torch.autograd.grad(loss, list(model.part("discriminator").parameters()))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
 
 
 def test_semi_supervised_run_reports_its_error(tmp_path: Path, ali: Ali) -> None:

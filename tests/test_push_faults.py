@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ali_plugin import ALI
+from conftest import copied
 from hub.actions import download, put
 from hub.client import Client
 from hub.faults import Fault
@@ -18,18 +17,9 @@ pytestmark = pytest.mark.usefixtures("hub")
 REPO = "alice/model"
 
 
-@pytest.fixture(scope="module")
-def writer(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    local = LocalHub(hub_server)
-    yield local.client(tmp_path_factory.mktemp("home"), local.writer.token)
-    local.close()
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "runs" / "x"
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
+def run(untrained_once: Path, tmp_path: Path) -> Path:
+    return copied(untrained_once, tmp_path / "runs" / "x")
 
 
 def content(folder: Path) -> dict[str, tuple[bytes, int]]:

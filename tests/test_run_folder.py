@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import tiny
 from ali_plugin.errors import FolderError
 from ali_plugin.folder import evaluation_record as record
 from ali_plugin.folder.evaluation_record import Figure
@@ -26,7 +25,6 @@ from ali_plugin.training import checkpoint, run_folder
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.metrics import Metrics
 from ali_plugin.training.run import prepare
-from ali_registry import default_registry
 from conftest import Ali
 
 FORKED = Path(__file__).with_name("forked.py")
@@ -34,15 +32,11 @@ SMALL = {"architecture": "tiny", "device": "cpu", "log_every": 1, "sample_every"
 STEPS = list(range(1, 9))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def in_default_registry() -> Iterator[None]:
-    default_registry().add(tiny)
-    yield
-    default_registry().remove(tiny)
+pytestmark = pytest.mark.usefixtures("tiny_registered")
 
 
 @pytest.fixture(scope="module")
-def run_once(in_default_registry: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_once(tiny_registered: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four steps with two checkpoints."""
     out = tmp_path_factory.mktemp("once") / "run"
     prepare({**SMALL, "steps": 4, "keep": 2}, out).run()

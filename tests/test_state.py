@@ -29,7 +29,7 @@ from ali_plugin.objectives.gan import PostHocGame
 from ali_plugin.training.callbacks import Run
 from ali_plugin.training.ema import AveragedWeights
 from ali_registry import default_registry
-from conftest import TINY, Ali
+from conftest import TINY, Ali, registered
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "ali-plugin-resnets"
 SIZE = 16  # elements of tiny's data
@@ -117,13 +117,9 @@ class Plugin:
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    plugins = (tiny, Plugin())
-    for plugin in plugins:
-        assert default_registry().add(plugin).error is None
-    yield
-    for plugin in plugins:
-        default_registry().remove(plugin)
+def plugins() -> Iterator[None]:
+    with registered(tiny), registered(Plugin()):
+        yield
 
 
 def odd(kind: str) -> ALI:
@@ -450,10 +446,8 @@ class Kinds:
 
 @pytest.fixture
 def by_name() -> Iterator[None]:
-    plugin = Kinds()
-    assert default_registry().add(plugin).error is None
-    yield
-    default_registry().remove(plugin)
+    with registered(Kinds()):
+        yield
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -510,8 +504,7 @@ def test_the_example_publishes_a_discriminator_of_spectral_norm_one(
     ali_plugin_resnets = importlib.import_module("ali_plugin_resnets")
     from ali_plugin.training.run import prepare
 
-    default_registry().add(ali_plugin_resnets)
-    try:
+    with registered(ali_plugin_resnets):
         options = {"architecture": "resnet28", "device": "cpu", "steps": 40, "batch_size": 4, "lr": 5e-4}
         trainer = prepare(options, tmp_path / "run")
         trainer.run()
@@ -534,8 +527,6 @@ def test_the_example_publishes_a_discriminator_of_spectral_norm_one(
             reference.discriminate(x, z)
         expected = reference.eval().discriminate(x, z)
         torch.testing.assert_close(published.discriminate(x, z), expected, rtol=0.15, atol=0.1)
-    finally:
-        default_registry().remove(ali_plugin_resnets)
 
 
 # --- The layout of a pipeline -------------------------------------------------------------------------

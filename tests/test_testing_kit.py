@@ -26,7 +26,9 @@ from ali_plugin.testing import (
     dataset_suite,
 )
 from ali_plugin.testing.dataset import Subject
-from ali_registry import Registry, build_registry, default_registry
+from ali_registry import Registry, build_registry
+
+pytestmark = pytest.mark.usefixtures("tiny_registered")
 
 BUILT_IN = build_registry(only=())
 QUICK = 15_000_000
@@ -241,15 +243,6 @@ def test_all_checks_with_a_gpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
     check_architecture("tiny", build_registry((), [tiny]))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _in_default_registry() -> Iterator[None]:
-    default_registry().add(tiny)
-    try:
-        yield
-    finally:
-        default_registry().remove(tiny)
 
 
 test_suite_for_an_architecture = architecture_suite("tiny")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -23,7 +24,7 @@ from ali_plugin.training.batches import Batches
 from ali_plugin.training.callbacks import Callback
 from ali_plugin.training.run import prepare
 from ali_registry import Architecture, build_registry, default_registry
-from conftest import TINY, Ali, program
+from conftest import TINY, Ali, program, registered
 
 
 def tensors(folder: Path) -> dict[str, Tensor]:
@@ -188,12 +189,8 @@ class BreakingPlugin:
 
 
 def test_divergence_says_the_step_and_keeps_the_last_good_checkpoint(tmp_path: Path, ali: Ali) -> None:
-    plugin = BreakingPlugin()
-    default_registry().add(plugin)
-    try:
+    with registered(BreakingPlugin()):
         result = ali("train", "--objective", "breaking", "--steps", 40, *TINY, "--out", tmp_path / "run")
-    finally:
-        default_registry().remove(plugin)
     assert result.code == 1
     assert "loss_generator became nan at step 13" in result.err
     assert "checkpoints/step-000000010" in result.err
@@ -276,18 +273,16 @@ def test_continuing_refuses_another_run_s_options(trained: Path, ali: Ali) -> No
     assert "the run was started with lr" in result.err
 
 
-def test_damaged_checkpoint(trained: Path, tmp_path: Path, ali: Ali) -> None:
-    import shutil
-
-    run = tmp_path / "run"
-    shutil.copytree(trained, run)
-    state = run / "checkpoints" / "step-000000030" / "state.safetensors"
-    state.write_bytes(state.read_bytes()[:1000])
-    result = ali("train", "--resume", "--out", run, "--steps", 31)
+def test_damaged_checkpoint(trained: Path, ali: Ali) -> None:
+    state = trained / "checkpoints" / "step-000000030" / "state.safetensors"
+    content = state.read_bytes()
+    state.unlink()  # a link to what other tests use
+    state.write_bytes(content[:1000])
+    result = ali("train", "--resume", "--out", trained, "--steps", 31)
     assert result.code == 1
     assert "remove it to use an older one" in result.err
     shutil.rmtree(state.parent)
-    assert ali("train", "-q", "--resume", "--out", run, "--steps", 31).code == 0
+    assert ali("train", "-q", "--resume", "--out", trained, "--steps", 31).code == 0
 
 
 RECIPES = {

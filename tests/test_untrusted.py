@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import struct
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,24 +27,9 @@ BOUNDED = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound")
-    ALI.from_architecture("fashion").save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(sound: Path, tmp_path: Path) -> Path:
-    """A copy whose files may be replaced; the weights are shared with the original until then."""
-    os.link(sound / WEIGHTS, tmp_path / WEIGHTS)
-    shutil.copyfile(sound / CONFIG, tmp_path / CONFIG)
-    return tmp_path
-
-
 @pytest.fixture(autouse=True)
-def bounded_memory(sound: Path) -> Iterator[None]:
-    ALI.from_pretrained(sound)  # what a sound folder takes is taken
+def bounded_memory(untrained_once: Path) -> Iterator[None]:
+    ALI.from_pretrained(untrained_once)  # what a sound folder takes is taken
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     # In KiB; the examples' own 8 MB files wait for the garbage collector, what they claim is gigabytes.
@@ -86,22 +70,22 @@ def write_weights(folder: Path, header: bytes, data: bytes) -> None:
 
 @BOUNDED
 @given(length=st.integers(0, 20_000))
-def test_truncated_weights(folder: Path, sound: Path, length: int) -> None:
-    (folder / WEIGHTS).unlink()
-    with (sound / WEIGHTS).open("rb") as file:
-        (folder / WEIGHTS).write_bytes(file.read(length))
-    assert WEIGHTS in refused(folder)
+def test_truncated_weights(untrained: Path, untrained_once: Path, length: int) -> None:
+    (untrained / WEIGHTS).unlink()
+    with (untrained_once / WEIGHTS).open("rb") as file:
+        (untrained / WEIGHTS).write_bytes(file.read(length))
+    assert WEIGHTS in refused(untrained)
 
 
 @BOUNDED
 @given(flips=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 7)), min_size=1, max_size=4, unique=True))
-def test_flipped_bits_in_the_header(folder: Path, sound: Path, flips: list[tuple[int, int]]) -> None:
-    content = bytearray((sound / WEIGHTS).read_bytes())
+def test_flipped_bits_in_the_header(untrained: Path, untrained_once: Path, flips: list[tuple[int, int]]) -> None:
+    content = bytearray((untrained_once / WEIGHTS).read_bytes())
     for position, bit in flips:
         content[position] ^= 1 << bit
-    (folder / WEIGHTS).unlink()
-    (folder / WEIGHTS).write_bytes(content)
-    loaded = load(folder)  # blanks and the free text of __metadata__ may change: then the model is whole
+    (untrained / WEIGHTS).unlink()
+    (untrained / WEIGHTS).write_bytes(content)
+    loaded = load(untrained)  # blanks and the free text of __metadata__ may change: then the model is whole
     assert isinstance(loaded, ALI) or WEIGHTS in loaded
 
 
@@ -117,15 +101,15 @@ ENTRY = st.fixed_dictionaries(
 
 @BOUNDED
 @given(data=st.data())
-def test_absurd_headers(folder: Path, sound: Path, data: st.DataObject) -> None:
-    header, content = header_of(sound / WEIGHTS)
+def test_absurd_headers(untrained: Path, untrained_once: Path, data: st.DataObject) -> None:
+    header, content = header_of(untrained_once / WEIGHTS)
     for name in data.draw(st.lists(st.sampled_from(sorted(set(header) - {"__metadata__"})), min_size=1, max_size=3)):
         entry = data.draw(ENTRY)
         kept = data.draw(st.sets(st.sampled_from(sorted(entry)), max_size=2))
         header[name] = {key: header[name][key] if key in kept and key in header[name] else entry[key] for key in entry}
-    write_weights(folder, json.dumps(header).encode(), content)
-    if json.loads(json.dumps(header)) != header_of(sound / WEIGHTS)[0]:
-        assert WEIGHTS in refused(folder)
+    write_weights(untrained, json.dumps(header).encode(), content)
+    if json.loads(json.dumps(header)) != header_of(untrained_once / WEIGHTS)[0]:
+        assert WEIGHTS in refused(untrained)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +126,14 @@ def test_absurd_headers(folder: Path, sound: Path, data: st.DataObject) -> None:
     ],
     ids=["braces", "deep", "huge", "many", "none", "no text", "null"],
 )  # fmt: skip
-def test_hostile_headers(folder: Path, header: bytes, message: str) -> None:
-    write_weights(folder, header, b"")
-    assert message in refused(folder)
+def test_hostile_headers(untrained: Path, header: bytes, message: str) -> None:
+    write_weights(untrained, header, b"")
+    assert message in refused(untrained)
 
 
 @pytest.mark.parametrize(("kind", "width"), [("I32", 4), ("U8", 1), ("F8_E4M3", 1), ("C64", 8), ("I64", 8)])
-def test_numbers_of_another_kind(folder: Path, sound: Path, kind: str, width: int) -> None:
-    header, _ = header_of(sound / WEIGHTS)
+def test_numbers_of_another_kind(untrained: Path, untrained_once: Path, kind: str, width: int) -> None:
+    header, _ = header_of(untrained_once / WEIGHTS)
     header.pop("__metadata__", None)
     end = 0
     for name, entry in header.items():
@@ -159,26 +143,26 @@ def test_numbers_of_another_kind(folder: Path, sound: Path, kind: str, width: in
         for length in entry["shape"]:
             size *= length
         entry["data_offsets"] = [end, end := end + size]
-    write_weights(folder, json.dumps(header).encode(), bytes(end))
-    text = refused(folder)
+    write_weights(untrained, json.dumps(header).encode(), bytes(end))
+    text = refused(untrained)
     assert "damaged" in text or f"holds {kind} numbers" in text
 
 
-def test_a_header_that_claims_what_the_config_claims(folder: Path, sound: Path) -> None:
+def test_a_header_that_claims_what_the_config_claims(untrained: Path, untrained_once: Path) -> None:
     """Config and header may agree on a terabyte; the file has to hold it."""
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, "latent_size": 65536, "condition_size": 65536}))
-    header, content = header_of(sound / WEIGHTS)
-    write_weights(folder, json.dumps(header).replace("32", "65536").encode(), content)
-    assert WEIGHTS in refused(folder)
+    config = json.loads((untrained / CONFIG).read_text())
+    (untrained / CONFIG).write_text(json.dumps({**config, "latent_size": 65536, "condition_size": 65536}))
+    header, content = header_of(untrained_once / WEIGHTS)
+    write_weights(untrained, json.dumps(header).replace("32", "65536").encode(), content)
+    assert WEIGHTS in refused(untrained)
 
 
-def test_other_formats_are_named(folder: Path) -> None:
-    (folder / WEIGHTS).unlink()
-    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
-    assert "pickled weights are there, which are never read" in refused(folder)
-    (folder / "model.safetensors.index.json").write_text("{}")
-    assert "the weights are in shards" in refused(folder)
+def test_other_formats_are_named(untrained: Path) -> None:
+    (untrained / WEIGHTS).unlink()
+    (untrained / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    assert "pickled weights are there, which are never read" in refused(untrained)
+    (untrained / "model.safetensors.index.json").write_text("{}")
+    assert "the weights are in shards" in refused(untrained)
 
 
 # --- Config ----------------------------------------------------------------------------------------
@@ -212,19 +196,19 @@ PART = st.fixed_dictionaries({"name": NAMES, "arguments": st.dictionaries(st.sam
 
 @BOUNDED
 @given(key=KEYS, value=st.one_of(JSON, SIZES, PART, st.lists(SIZES, max_size=4)))
-def test_mutated_configs(folder: Path, sound: Path, key: str, value: object) -> None:
-    config = json.loads((sound / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, key: value}))
-    loaded = load(folder)  # what nobody builds by, such as a version, may be another
+def test_mutated_configs(untrained: Path, untrained_once: Path, key: str, value: object) -> None:
+    config = json.loads((untrained_once / CONFIG).read_text())
+    (untrained / CONFIG).write_text(json.dumps({**config, key: value}))
+    loaded = load(untrained)  # what nobody builds by, such as a version, may be another
     assert isinstance(loaded, str) or loaded.config.data_shape == (1, 28, 28)
 
 
 @BOUNDED
 @given(start=st.integers(0, 500), length=st.integers(0, 30), put=st.binary(max_size=20))
-def test_configs_with_other_bytes(folder: Path, sound: Path, start: int, length: int, put: bytes) -> None:
-    content = (sound / CONFIG).read_bytes()
-    (folder / CONFIG).write_bytes(content[:start] + put + content[start + length :])
-    loaded = load(folder)
+def test_configs_with_other_bytes(untrained: Path, untrained_once: Path, start: int, length: int, put: bytes) -> None:
+    content = (untrained_once / CONFIG).read_bytes()
+    (untrained / CONFIG).write_bytes(content[:start] + put + content[start + length :])
+    loaded = load(untrained)
     assert isinstance(loaded, str) or loaded.config.data_shape == (1, 28, 28)
 
 
@@ -251,27 +235,27 @@ def test_json_that_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS, "README.md", "training.json", "evaluation.json"])
-def test_links_out_of_the_folder(folder: Path, sound: Path, name: str) -> None:
-    target = sound / (name if name in (CONFIG, WEIGHTS) else CONFIG)
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).symlink_to(target)
-    assert "is a link out of its folder" in refused(folder)
+def test_links_out_of_the_folder(untrained: Path, untrained_once: Path, name: str) -> None:
+    target = untrained_once / (name if name in (CONFIG, WEIGHTS) else CONFIG)
+    (untrained / name).unlink(missing_ok=True)
+    (untrained / name).symlink_to(target)
+    assert "is a link out of its folder" in refused(untrained)
 
 
-def test_links_within_the_folder_and_in_circles(folder: Path) -> None:
-    (folder / WEIGHTS).rename(folder / "weights")
-    (folder / WEIGHTS).symlink_to("weights")
-    assert ALI.from_pretrained(folder).encoder is not None
-    (folder / WEIGHTS).unlink()
-    (folder / WEIGHTS).symlink_to(WEIGHTS)
-    assert WEIGHTS in refused(folder)
+def test_links_within_the_folder_and_in_circles(untrained: Path) -> None:
+    (untrained / WEIGHTS).rename(untrained / "weights")
+    (untrained / WEIGHTS).symlink_to("weights")
+    assert ALI.from_pretrained(untrained).encoder is not None
+    (untrained / WEIGHTS).unlink()
+    (untrained / WEIGHTS).symlink_to(WEIGHTS)
+    assert WEIGHTS in refused(untrained)
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_pipes_and_folders(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    os.mkfifo(folder / name)
-    assert "no regular file" in refused(folder)  # to open it would wait for ever
-    (folder / name).unlink()
-    (folder / name).mkdir()
-    assert name in refused(folder)
+def test_pipes_and_folders(untrained: Path, name: str) -> None:
+    (untrained / name).unlink()
+    os.mkfifo(untrained / name)
+    assert "no regular file" in refused(untrained)  # to open it would wait for ever
+    (untrained / name).unlink()
+    (untrained / name).mkdir()
+    assert name in refused(untrained)

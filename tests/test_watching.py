@@ -11,20 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import tiny
 from ali_plugin import ALI
 from ali_plugin.errors import CallbackFailed, FolderError
 from ali_plugin.support import atomic
 from ali_plugin.training import checkpoint
 from ali_plugin.training.callbacks import Callback, loggers
 from ali_plugin.training.run import prepare
-from ali_registry import default_registry
 from conftest import Ali
 
 SLOW = [sys.executable, str(Path(__file__).with_name("slow_ali.py"))]
@@ -34,11 +32,7 @@ TRAIN = ["train", "--arch", "tiny", "--objective", "slow", "--device", "cpu", "-
 ENDLESS = [*TRAIN, "--steps", "1000000"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def in_default_registry() -> Iterator[None]:
-    default_registry().add(tiny)
-    yield
-    default_registry().remove(tiny)
+pytestmark = pytest.mark.usefixtures("tiny_registered")
 
 
 def start(arguments: list[str], out: Path, step: int = 1, **choices: Any) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,5 +91,5 @@ def _steps(run: Assembled, seconds: float | None) -> int:
 def _refuse_broken_weights(model: ALI, step: int) -> None:
     learned = state.once(state.learned(model)).values()
     total = torch.stack([tensor.detach().float().sum() for tensor in learned]).sum().item()
-    if total != total or abs(total) == float("inf"):
+    if not math.isfinite(total):
         raise TrainingDiverged(step, "the weights", total)

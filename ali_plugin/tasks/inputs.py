@@ -112,21 +112,17 @@ def load_inputs(
     if whole and split.names:
         others: tuple[Split, ...] = ("validation", "train")
         split = joined([split, *(found.split(other, model.config.data_shape) for other in others)])
-    count = min(limit or len(split), len(split))
-    chosen = _spread(count, len(split))
+    chosen = _spread(limit, len(split))
     labels = None if split.labels is None else torch.from_numpy(split.labels[chosen])
     size = model.config.condition_size
-    if size and condition is None and labels is None:
+    if condition is not None or not size:
+        shown = _named_condition(model, condition, len(chosen))
+    elif labels is not None:
+        shown = split.conditions(chosen, size)
+    else:
         raise OptionError(f"dataset {found.name!r} has no labels to condition on; give a --condition")
-    return Inputs(
-        torch.from_numpy(split.data[chosen]),
-        labels,
-        _named_condition(model, condition, count)
-        if condition is not None or not size or labels is None
-        else split.conditions(chosen, size),
-        tuple(split.names[i] for i in chosen) if split.names else (),
-        split.notes,
-    )
+    names = tuple(split.names[i] for i in chosen) if split.names else ()
+    return Inputs(torch.from_numpy(split.data[chosen]), labels, shown, names, split.notes)
 
 
 def dataset_of(
@@ -190,8 +186,7 @@ def _pictures(
     for path in images:
         if path.is_dir():
             listing = list_images(path)
-            chosen = _spread(min(limit or len(listing.files), len(listing.files)), len(listing.files))
-            named += (listing.files[i] for i in chosen)
+            named += (listing.files[i] for i in _spread(limit, len(listing.files)))
             in_folder.update(listing.files)
             notes += listing.notes()
         else:
@@ -212,6 +207,7 @@ def _pictures(
     return torch.from_numpy(np.stack(pictures)), tuple(names), tuple(notes)
 
 
-def _spread(count: int, size: int) -> NDArray[np.int64]:
-    """``count`` of ``size`` indices, evenly."""
+def _spread(limit: int | None, size: int) -> NDArray[np.int64]:
+    """At most ``limit`` of ``size`` indices, evenly; all if None."""
+    count = min(limit or size, size)
     return torch.linspace(0, size - 1, count, dtype=torch.float32).long().numpy()

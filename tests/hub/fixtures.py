@@ -141,3 +141,25 @@ def hub(hub_server: str) -> Iterator[LocalHub]:
         yield hub
     finally:
         hub.close()
+
+
+@pytest.fixture(scope="module")
+def writer_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of ``writer``."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def writer(hub_server: str, writer_home: Path) -> Iterator[Client]:
+    """A process of alice, who may write, for all tests of a module."""
+    local = LocalHub(hub_server)
+    yield local.client(writer_home, local.writer.token)
+    local.close()
+
+
+@pytest.fixture(scope="module")
+def anybody(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A process of somebody without a token, for all tests of a module; give each load a ``cache_dir`` of its own."""
+    local = LocalHub(hub_server)
+    yield local.client(tmp_path_factory.mktemp("anybody"))
+    local.close()
