@@ -90,6 +90,19 @@ def test_other_folders_are_classes(names: tuple[str, ...], tmp_path: Path) -> No
     assert sum(len(split) for split in splits(tmp_path)) == 10 * len(names)
 
 
+@pytest.mark.parametrize("above", ["train/", "all/pictures/", "test/Train/", "train/images/"])
+def test_a_folder_that_holds_all_others_is_no_class(above: str, tmp_path: Path) -> None:
+    """Such as a train whose val is empty, what an archive was unpacked into, or a folder of each split's pictures."""
+    paint(tmp_path, *several(f"{above}ant", 20), *several(f"{above}cat/deep", 20))
+    (tmp_path / "val").mkdir()
+    if above.endswith("images/"):
+        paint(tmp_path, *several("test/images/cat", 3))
+    for split in splits(tmp_path):
+        assert split.classes == ("ant", "cat")
+        assert split.labels is not None
+        assert ["cat" in name for name in split.names] == split.labels.tolist()
+
+
 def test_a_split_whose_pictures_cannot_be_read(tmp_path: Path) -> None:
     paint(tmp_path, *several("train", 8), *several("test", 3))
     (tmp_path / "val").mkdir()
