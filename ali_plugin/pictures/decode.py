@@ -55,6 +55,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 """EXIF's orientations."""
+ON_ITS_SIDE = range(5, 9)  # those of them that exchange height and width
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,14 @@ def read_whole(path: Path, longest: int) -> Image.Image:
             return whole
 
 
-def shorter_side(path: Path) -> int:
-    """Of a picture file, in pixels, by what it says at its beginning; DataError where it cannot be read."""
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of a picture file, in pixels and upright, by what it says at its beginning.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     with _ours(), _opened(path) as file, _image(file) as image:
-        return min(image.size)
+        return image.size if _orientation(image) in ON_ITS_SIDE else (image.height, image.width)
 
 
 def check_shape(data_shape: tuple[int, ...]) -> None:
