@@ -232,7 +232,7 @@ def test_of_many_frames_the_first(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", b"%PDF-1.4\n",
-                                     b"\xd7\xcd\xc6\x9a" + bytes(60), b"<svg/>", b"8BPS" + bytes(60), b""])  # fmt: skip
+                                     b"\xd7\xcd\xc6\x9a" + bytes(60), b"<svg/>", b"8BPS" + bytes(60)])  # fmt: skip
 def test_other_contents_named_png_start_nothing(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +244,13 @@ def test_other_contents_named_png_start_nothing(
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match="its content is not PNG, JPEG"):
         read_image(tmp_path / "a.png", GREY)
+
+
+def test_an_empty_file_is_told_so(tmp_path: Path) -> None:
+    """As a download that failed leaves it."""
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match="it is empty"):
+        read_image(tmp_path / "a.jpg", GREY)
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:

@@ -52,6 +52,7 @@ def test_classes_are_below_the_splits(tmp_path: Path) -> None:
     for split in (train, validation, test):
         assert split.labels is not None
         assert [split.classes[i] for i in split.labels] == [name.split("/")[1] for name in split.names]
+        assert "classes without a picture to train on: 1 (bee)" in split.notes
 
 
 def test_a_test_set_without_classes(tmp_path: Path) -> None:

@@ -256,6 +256,8 @@ def _opened(path: Path | bytes) -> Iterator[BinaryIO]:
 
 def _image(file: BinaryIO) -> ImageFile:
     head = file.read(len(JPEG_HEAD))
+    if not head:
+        raise DataError("it is empty")
     file.seek(0)
     if head == JPEG_HEAD:  # not through Pillow's factory, which fails on sound pictures with an odd table of others
         try:
@@ -288,8 +290,10 @@ def _too_large(image: Image.Image) -> DataError:
 def _missing(share: float) -> str:
     """What is said of a file of which this share of the rows is there; DataError where that is too little."""
     if share < LEAST_THERE:
-        raise DataError(f"it ends too soon: {share:.0%} of its rows are there, less than {LEAST_THERE:.0%}")
-    return f"it ends too soon, {share:.0%} of its rows are there"
+        raise DataError(f"it ends too soon: {int(100 * share)}% of its rows are there, less than {LEAST_THERE:.0%}")
+    if share == 1:
+        return "it ends too soon, all of its rows are there, though not in every detail"
+    return f"it ends too soon, {int(100 * share)}% of its rows are there"
 
 
 def _reduce(image: Image.Image, data_shape: tuple[int, ...]) -> None:
