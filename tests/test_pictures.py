@@ -110,6 +110,19 @@ def test_deep_grey_is_scaled_not_clipped(values: NDArray[np.generic], name: str,
     assert np.abs(read_image(path, COLOUR)[2].astype(float) - RAMP * 255).max() <= 1
 
 
+@pytest.mark.parametrize(("dtype", "length"), [(np.uint8, None), (np.uint16, None), (np.uint16, -40)])
+def test_tiff_whose_zero_is_white(dtype: type[np.unsignedinteger[Any]], length: int | None, tmp_path: Path) -> None:
+    """As scanners of films and of text write it, also where the last rows of the file are missing."""
+    written = np.full((40, 40), np.iinfo(dtype).max // 5, dtype)
+    Image.fromarray(written).save(tmp_path / "a.tif")
+    tag = struct.pack("<HHI", 262, 3, 1)
+    content = (tmp_path / "a.tif").read_bytes()
+    assert content.count(tag) == 1
+    at = content.index(tag) + len(tag)
+    (tmp_path / "a.tif").write_bytes((content[:at] + struct.pack("<H", 0) + content[at + 2 :])[:length])
+    assert set(read_image(tmp_path / "a.tif", GREY).flatten().tolist()) == {204}
+
+
 def test_dark_deep_grey_stays_dark(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 300, np.uint16)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png", GREY).max() == 1

@@ -39,7 +39,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "
 KINDS = "PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000, PNM, or HEIF with 'ali-plugin[pictures]'"
 MODES = {1: "L", 3: "RGB"}
 JPEG_HEAD, START_OF_SCAN, ADOBE = b"\xff\xd8\xff", 0xDA, 0xEE
-RULES = 2  # how a file becomes pixels; with another number, caches of before are not used
+RULES = 3  # how a file becomes pixels; with another number, caches of before are not used
 LEAST_THERE = 0.5  # of the rows of a file that ends too soon
 
 MAX_BYTES = 1 << 29  # of a file; some decoders read it whole
@@ -315,7 +315,7 @@ def _fitted(
     """
     channels, height, width = data_shape
     turn, profile = TURNS.get(_orientation(image)), image.info.get("icc_profile")
-    stored = in_8_bits(image if rows is None else image.crop((0, rows.start, image.width, rows.stop)))
+    stored = in_8_bits(image, rows)
     upright = stored if turn is None else stored.transpose(turn)
     fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
     shown = plain(fitted, MODES[channels], profile if isinstance(profile, bytes) else b"", background)
