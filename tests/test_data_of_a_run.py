@@ -218,6 +218,8 @@ def test_the_same_folder_written_otherwise(
         ("", "--data-dir is ''; name a file or a folder"),
         ("~nobody-of-this-name/pictures", "there is no such home folder"),
         ("nowhere", "the data folder 'nowhere' does not exist; name one with --data-dir"),
+        ("a" * 300, "does not exist; name one with --data-dir"),
+        (__file__, "test_data_of_a_run.py' is a file, no folder; unpack it, or name the folder it lies in"),
     ],
 )
 def test_a_folder_that_cannot_be(spelling: str, message: str, pictures: Path, tmp_path: Path, ali: Ali) -> None:

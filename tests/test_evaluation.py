@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from ali_plugin import ALI
@@ -242,6 +243,21 @@ def test_frechet_of_resnet(trained: Path, tmp_path: Path, ali: Ali) -> None:
     assert "distance (resnet18-" in result.out
 
 
+def test_few_labelled_pictures_are_enough_where_nobody_says_how_many(trained: Path, tmp_path: Path, ali: Ali) -> None:
+    """Of the smaller class as many as are left when a fifth is held out, and as many of the other."""
+    for i, picture in enumerate(load_split("fashion-mini", "test", data_dir=None, data_shape=(1, 28, 28)).data[:60]):
+        path = tmp_path / ("bag" if i % 4 else "coat") / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture[0]).save(path)
+    of_these = ("evaluate", trained, "--dataset", "image-folder", "--data-dir", tmp_path)
+    result = ali(*of_these, "--label-sets", 2, "--json")
+    assert "left out" not in result.err
+    count = json.loads(result.out)["metrics"]["representation"].keys() & {f"l2_svm_error_{2 * n}" for n in range(6, 15)}
+    assert len(count) == 1
+    refused = ali(*of_these, "--metric", "representation", "--labels", 1000)
+    assert "--labels is 1000, 500 of class 0, which has" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -261,8 +277,6 @@ def test_bad_input(arguments: list[str], message: str, trained: Path, ali: Ali) 
 
 
 def test_missing_labels_and_extras(trained: Path, tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
     for i in range(12):
         Image.fromarray(np.full((28, 28), 20 * i, np.uint8)).save(tmp_path / f"{i}.png")
     plain = ("evaluate", trained, "--dataset", "image-folder", "--data-dir", tmp_path)

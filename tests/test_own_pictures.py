@@ -80,6 +80,35 @@ def test_the_size_is_that_of_most_pictures(sizes: list[tuple[int, int]], side: i
     assert config.objective == "relativistic"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [([(20, 30)] * 4, "20x20 (--image-size), of most the middle 67%; --image-size 28x20 shows more"),
+     ([(90, 60)] * 3 + [(60, 60)], "56x56 (--image-size), of most the middle 67%; --image-size 56x80 shows more"),
+     ([(60, 3000)] * 4, "56x56 (--image-size), of most the middle 2%; --image-size 256x56 shows more"),
+     ([(30, 20), (20, 30)] * 4, "20x20 (--image-size);"), ([(22, 20)] * 4, "20x20 (--image-size);")],
+)  # fmt: skip
+def test_what_a_square_cuts_off_is_told(sizes: list[tuple[int, int]], told: str, tmp_path: Path) -> None:
+    """With a size that the nets take and that shows more."""
+    for i, size in enumerate(sizes):
+        paint(tmp_path / "p" / f"{i}.png", size=size)
+    options = {"dataset": "image-folder", "data_dir": str(tmp_path / "p"), "device": "cpu"}
+    assert told in decide(options, tmp_path / "run", default_registry()).notes[0]
+    if "shows more" in told:
+        better = told.partition("; --image-size ")[2].split()[0]
+        made = plan({**options, "image_size": better, "steps": 1}, tmp_path / "run", False)
+        assert made["config"]["image_size"] == better
+        assert not any("shows more" in note for note in made["notes"])
+
+
+def test_a_picture_on_its_side_counts_as_it_is_turned(tmp_path: Path) -> None:
+    on_its_side = Image.Exif()
+    on_its_side[0x112] = 6
+    for i in range(4):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40), COLOUR).save(tmp_path / "p" / f"{i}.jpg", exif=on_its_side)
+    assert survey(tmp_path / "p").aspect == 1.5
+
+
 def test_a_gpu_takes_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = folder(tmp_path / "p", 3, size=(640, 480))
     assert (decided(data).image_size, decided(data).batch_size) == (64, 32)

@@ -110,6 +110,19 @@ def test_deep_grey_is_scaled_not_clipped(values: NDArray[np.generic], name: str,
     assert np.abs(read_image(path, COLOUR)[2].astype(float) - RAMP * 255).max() <= 1
 
 
+@pytest.mark.parametrize(("dtype", "length"), [(np.uint8, None), (np.uint16, None), (np.uint16, -40)])
+def test_tiff_whose_zero_is_white(dtype: type[np.unsignedinteger[Any]], length: int | None, tmp_path: Path) -> None:
+    """As scanners of films and of text write it, also where the last rows of the file are missing."""
+    written = np.full((40, 40), np.iinfo(dtype).max // 5, dtype)
+    Image.fromarray(written).save(tmp_path / "a.tif")
+    tag = struct.pack("<HHI", 262, 3, 1)
+    content = (tmp_path / "a.tif").read_bytes()
+    assert content.count(tag) == 1
+    at = content.index(tag) + len(tag)
+    (tmp_path / "a.tif").write_bytes((content[:at] + struct.pack("<H", 0) + content[at + 2 :])[:length])
+    assert set(read_image(tmp_path / "a.tif", GREY).flatten().tolist()) == {204}
+
+
 def test_dark_deep_grey_stays_dark(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 300, np.uint16)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png", GREY).max() == 1
@@ -232,7 +245,7 @@ def test_of_many_frames_the_first(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", b"%PDF-1.4\n",
-                                     b"\xd7\xcd\xc6\x9a" + bytes(60), b"<svg/>", b"8BPS" + bytes(60), b""])  # fmt: skip
+                                     b"\xd7\xcd\xc6\x9a" + bytes(60), b"<svg/>", b"8BPS" + bytes(60)])  # fmt: skip
 def test_other_contents_named_png_start_nothing(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +257,13 @@ def test_other_contents_named_png_start_nothing(
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match="its content is not PNG, JPEG"):
         read_image(tmp_path / "a.png", GREY)
+
+
+def test_an_empty_file_is_told_so(tmp_path: Path) -> None:
+    """As a download that failed leaves it."""
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match="it is empty"):
+        read_image(tmp_path / "a.jpg", GREY)
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:

@@ -52,6 +52,7 @@ def test_classes_are_below_the_splits(tmp_path: Path) -> None:
     for split in (train, validation, test):
         assert split.labels is not None
         assert [split.classes[i] for i in split.labels] == [name.split("/")[1] for name in split.names]
+        assert "classes without a picture to train on: 1 (bee)" in split.notes
 
 
 def test_a_test_set_without_classes(tmp_path: Path) -> None:
@@ -88,6 +89,19 @@ def test_other_folders_are_classes(names: tuple[str, ...], tmp_path: Path) -> No
         paint(tmp_path, *several(name, 10))
     assert all(split.classes == tuple(sorted(names)) for split in splits(tmp_path))
     assert sum(len(split) for split in splits(tmp_path)) == 10 * len(names)
+
+
+@pytest.mark.parametrize("above", ["train/", "all/pictures/", "test/Train/", "train/images/"])
+def test_a_folder_that_holds_all_others_is_no_class(above: str, tmp_path: Path) -> None:
+    """Such as a train whose val is empty, what an archive was unpacked into, or a folder of each split's pictures."""
+    paint(tmp_path, *several(f"{above}ant", 20), *several(f"{above}cat/deep", 20))
+    (tmp_path / "val").mkdir()
+    if above.endswith("images/"):
+        paint(tmp_path, *several("test/images/cat", 3))
+    for split in splits(tmp_path):
+        assert split.classes == ("ant", "cat")
+        assert split.labels is not None
+        assert ["cat" in name for name in split.names] == split.labels.tolist()
 
 
 def test_a_split_whose_pictures_cannot_be_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ali_plugin.datasets.cache import Decoded, decoded
-from ali_plugin.datasets.listing import drawn, list_images, printable_names
+from ali_plugin.datasets.listing import drawn, list_images, printable_names, untaught_note
 from ali_plugin.datasets.split import SPLITS, DataSplit, Split
 from ali_plugin.datasets.split_folders import Places, places
 from ali_plugin.errors import DataError
@@ -48,7 +48,7 @@ def image_folder(
     found, pictures, order, counts = _read(data_dir, data_shape, background)
     part, note = _part(counts, split, found.by_folder)
     labels, names = found.labels[order[part]], found.listing.found
-    notes = (*found.listing.notes(), *pictures.notes, *note)
+    notes = (*found.listing.notes(), *pictures.notes, *note, *untaught_note(_untaught(found, order, counts)))
     if dry_run.active.get():
         notes += ("a dry run decodes nothing, so files that cannot be read still count",)
     return DataSplit(
@@ -96,6 +96,12 @@ def _part(counts: dict[Split, int], split: Split, by_folder: bool) -> tuple[slic
         sizes = ", ".join(f"{rows[name].stop - rows[name].start} for {name}" for name in SPLITS)
         note = f"folders are taken as splits, {sizes}" + "".join(f"; {name} is drawn from train" for name in missing)
     return rows[split], (note,) if note else ()
+
+
+def _untaught(found: Places, order: NDArray[np.int64], counts: dict[Split, int]) -> list[str]:
+    """The classes of which there is no picture in ``train``."""
+    taught = set(found.labels[order[counts["test"] + counts["validation"] :]].tolist())
+    return [name for number, name in enumerate(found.classes) if number not in taught]
 
 
 def _drawn(count: int, missing: Sequence[Split]) -> tuple[dict[str, slice], str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ali_plugin.errors import DataError
 from ali_plugin.pictures.decode import KINDS, is_picture, suffixes
+from ali_plugin.support.paths import refuse_no_folder
 from ali_plugin.support.shared import shared
 from ali_registry.text import printable
 
@@ -67,8 +68,7 @@ def list_images(folder: Path) -> Listing:
     def pass_over(why: str, name: str) -> None:
         passed.setdefault(why, []).append(name)
 
-    if not folder.is_dir():
-        raise DataError(f"the data folder {str(folder)!r} does not exist; name one with --data-dir")
+    refuse_no_folder(folder, str(folder))
     found = tuple(sorted(_walk(folder, pass_over), key=lambda name: name.replace("/", "\0")))
     listing = Listing(folder, found, {why: sorted(names) for why, names in passed.items()})
     if not found:
@@ -116,6 +116,11 @@ def incomplete_note(incomplete: Sequence[str]) -> tuple[str, ...]:
     if not incomplete:
         return ()
     return (f"{len(incomplete)} pictures are not complete and are used as far as they go: {_named(incomplete)}",)
+
+
+def untaught_note(classes: Sequence[str]) -> tuple[str, ...]:
+    """A sentence about classes that the other splits have and training has not, if there are any."""
+    return (f"classes without a picture to train on: {_count(classes)}",) if classes else ()
 
 
 def _count(names: Sequence[str]) -> str:

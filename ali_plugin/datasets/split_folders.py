@@ -19,6 +19,8 @@ SPLIT_OF: dict[str, Split] = {
 """What folders of splits are called, in lower case."""
 TRAIN: Split = "train"
 OUTSIDE = "outside of the folders of the splits"
+Path = tuple[str, ...]
+"""The folders of a file and its name."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,12 @@ class Places:
 def places(listing: Listing) -> Places:
     """Where the pictures of a folder belong.
 
-    There are splits where a folder ``train`` lies beside ``val`` or ``test``, at the top or below folders that hold
-    nothing else; what lies outside of them is passed over. Only where all pictures of ``train`` (or of all) lie in
-    class folders are there classes.
+    Folders count from where they part: one that holds all others, and nothing else, says nothing of its pictures.
+    There are splits where a folder ``train`` lies beside ``val`` or ``test``; what lies outside of them is passed over.
+    Only where all pictures of ``train`` (or of all) lie in class folders are there classes.
     """
-    parts = [tuple(name.split("/")) for name in listing.found]
-    depth = 0
-    while len(tops := {part[depth] for part in parts}) == 1 and all(len(part) > depth + 2 for part in parts):
-        if tops.pop().casefold() in SPLIT_OF:
-            break
-        depth += 1
-    named = [SPLIT_OF.get(part[depth].casefold()) if len(part) > depth + 1 else None for part in parts]
+    parts = _parting([tuple(name.split("/")) for name in listing.found])
+    named = [SPLIT_OF.get(part[0].casefold()) if len(part) > 1 else None for part in parts]
     if "train" not in named or not {"validation", "test"} & set(named):
         classes, labels = _classes(parts, parts)
         return Places(listing, (TRAIN,) * len(parts), False, classes, labels)
@@ -59,15 +56,21 @@ def places(listing: Listing) -> Places:
     outside = sorted(name for name, split in zip(listing.found, named, strict=True) if split is None)
     passed_over = {**listing.passed_over, **({OUTSIDE: outside} if outside else {})}
     splits = tuple(split for split in named if split is not None)
-    below = [parts[i][depth + 1 :] for i in inside]
+    below = _parting([parts[i][1:] for i in inside])
     classes, labels = _classes(below, [part for part, split in zip(below, splits, strict=True) if split == "train"])
     kept = replace(listing, found=tuple(listing.found[i] for i in inside), passed_over=passed_over)
     return Places(kept, splits, True, classes, labels)
 
 
-def _classes(
-    parts: Sequence[tuple[str, ...]], deciding: Sequence[tuple[str, ...]]
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _parting(paths: Sequence[Path]) -> list[Path]:
+    """The paths from where they part: without the folders above that hold nothing but another folder."""
+    depth = 0
+    while len({path[depth] for path in paths}) == 1 and all(len(path) > depth + 2 for path in paths):
+        depth += 1
+    return [path[depth:] for path in paths]
+
+
+def _classes(parts: Sequence[Path], deciding: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The first folders of paths as classes, and the class of each, -1 where there is none."""
     if any(len(part) == 1 for part in deciding):
         return (), np.full(len(parts), -1, np.int64)

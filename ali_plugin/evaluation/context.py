@@ -31,7 +31,8 @@ class Context:
         dataset: registered name; data_dir: its folder.
         seed: of everything random in a metric.
         batch_size: of the streams, which bounds the memory.
-        labels, label_sets: numbers of labelled samples of the L2-SVM, and how many random sets of each.
+        labels, label_sets: numbers of labelled samples of the L2-SVM, its usual one where there are none, and how many
+            random sets of each.
         samples: drawn for the Frechet distance, at most.
         extractor: of its features, as ``ali_plugin.evaluation.extractors.load_extractor`` reads it.
         scorer: of the anomalies, with its options.
@@ -46,7 +47,7 @@ class Context:
     data_dir: Path | None = None
     seed: int = 0
     batch_size: int = 250
-    labels: tuple[int, ...] = (1000,)
+    labels: tuple[int, ...] = ()
     label_sets: int = 10
     samples: int = 10_000
     extractor: str = "auto"

@@ -19,6 +19,7 @@ PENALTIES = tuple(10.0**power for power in range(-2, 3))  # C, where a sample's 
 CHOOSING_SETS = 3  # label sets that C is chosen with
 PROBE_NUMBERS = 1 << 26  # of the probe's training matrix, which has to be in memory
 SMALLEST = 10
+USUAL = 1000  # labelled samples, where nobody says how many
 ROWS = 2000
 TOLERANCE = 1e-3
 PROBE_ITERATIONS = 200
@@ -30,20 +31,27 @@ class L2SVM:
 
     Args:
         train: standardised features (N, D), of which some are held out to choose C.
-        count: labelled samples in a set.
+        count: labelled samples in a set; the usual 1,000 if None, or as many as there are of each class.
 
     Raises:
-        DataError: too few samples to hold some out.
+        DataError: too few samples to hold some out, or none of a class are left to draw from.
     """
 
-    def __init__(self, train: Array, labels: Labels, count: int, seed: int) -> None:
+    def __init__(self, train: Array, labels: Labels, count: int | None, seed: int) -> None:
         self.svm = need("sklearn.svm", "the L2-SVM", "eval")
         if len(train) < SMALLEST:
             raise DataError(f"the L2-SVM needs at least {SMALLEST} training samples, there are {len(train)}")
-        self.train, self.labels, self.count, self.seed = train, labels, count, seed
+        self.train, self.labels, self.seed = train, labels, seed
         order = np.random.default_rng([seed, 0]).permutation(len(train))
         self.held_out, self.pool = np.split(order, [min(HELD_OUT, len(train) // 5)])
+        self.count = self._usual() if count is None else count
         self.scale = np.sqrt(train.shape[1])  # gives samples a mean squared norm of 1, so that C means the same
+
+    def _usual(self) -> int:
+        sizes = np.bincount(self.labels[self.pool], minlength=int(self.labels.max()) + 1)
+        if missing := np.flatnonzero(sizes == 0).tolist():
+            raise DataError(f"the L2-SVM has no sample of class {missing[0]} to train on; take more of it")
+        return min(USUAL, len(sizes) * int(sizes.min()))
 
     def figures(self, sets: int, features: Array, labels: Labels) -> dict[str, float]:
         """Mean and deviation of the error on other features (M, D) over the label sets, and the C that was chosen."""

@@ -47,7 +47,7 @@ def of_encoder(context: Context) -> dict[str, float]:
     codes, test_codes = np.array(train[:, -size:]), np.array(test[:, -size:])
     standardise(train, test)
     figures: dict[str, float] = {}
-    for count in context.labels:
+    for count in context.labels or (None,):
         figures |= L2SVM(train, labels, count, context.seed).figures(context.label_sets, test, test_labels)
     figures |= accuracies(codes, labels, test_codes, test_labels, context.seed)
     of_features = accuracies(train, labels, test, test_labels, context.seed)

@@ -8,26 +8,34 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from ali_plugin.errors import DataError
 from ali_plugin.pictures.background import RGB
 
 GREY = ("1", "L", "LA", "La")  # modes; grey of more bits is made L first
 OPAQUE = ("L", "RGB", "CMYK", "LAB")  # modes that profiles are made for; others become L or RGB
+WHITE_IS_ZERO = 0  # TIFF's photometric interpretation of negatives, which Pillow turns in pictures of 8 bits only
 PROFILES = 16  # that are kept ready, as the pictures of one camera share theirs
 
 
-def in_8_bits(image: Image.Image) -> Image.Image:
+def in_8_bits(image: Image.Image, rows: range | None = None) -> Image.Image:
     """A picture that can be resized: L, RGB, CMYK or LAB, or LA or RGBA where something is transparent.
 
     Grey of 16 bits is scaled to 8; so are 32-bit integers and floats, from the least of the ranges 0 to 65535 (floats:
     0 to 1, 255, 65535) that holds them, or else from their own extremes.
 
+    Args:
+        rows: of the image, which are the picture; None for all.
+
     Raises:
         DataError: none of its values is a finite number.
     """
+    negative = image.mode.startswith("I") and _photometric(image) == WHITE_IS_ZERO
+    image = image if rows is None else image.crop((0, rows.start, image.width, rows.stop))
     image = _scaled(image) if image.mode.startswith(("I", "F")) else image
+    image = ImageOps.invert(image) if negative else image
     if image.has_transparency_data:
         image = image.convert("LA") if image.mode == "La" else image
         return image.convert("LA" if image.mode in GREY else "RGBA")
@@ -59,6 +67,11 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except Exception:  # of whatever the profile is; the picture is sound all the same
         return None
+
+
+def _photometric(image: Image.Image) -> object:
+    """What a TIFF says of its least value; None of other files."""
+    return image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) if isinstance(image, TiffImageFile) else None
 
 
 def _scaled(image: Image.Image) -> Image.Image:

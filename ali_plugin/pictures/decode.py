@@ -39,7 +39,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "
 KINDS = "PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000, PNM, or HEIF with 'ali-plugin[pictures]'"
 MODES = {1: "L", 3: "RGB"}
 JPEG_HEAD, START_OF_SCAN, ADOBE = b"\xff\xd8\xff", 0xDA, 0xEE
-RULES = 2  # how a file becomes pixels; with another number, caches of before are not used
+RULES = 3  # how a file becomes pixels; with another number, caches of before are not used
 LEAST_THERE = 0.5  # of the rows of a file that ends too soon
 
 MAX_BYTES = 1 << 29  # of a file; some decoders read it whole
@@ -55,6 +55,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 """EXIF's orientations."""
+ON_ITS_SIDE = range(5, 9)  # those of them that exchange height and width
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,14 @@ def read_whole(path: Path, longest: int) -> Image.Image:
             return whole
 
 
-def shorter_side(path: Path) -> int:
-    """Of a picture file, in pixels, by what it says at its beginning; DataError where it cannot be read."""
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of a picture file, in pixels and upright, by what it says at its beginning.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     with _ours(), _opened(path) as file, _image(file) as image:
-        return min(image.size)
+        return image.size if _orientation(image) in ON_ITS_SIDE else (image.height, image.width)
 
 
 def check_shape(data_shape: tuple[int, ...]) -> None:
@@ -251,6 +256,8 @@ def _opened(path: Path | bytes) -> Iterator[BinaryIO]:
 
 def _image(file: BinaryIO) -> ImageFile:
     head = file.read(len(JPEG_HEAD))
+    if not head:
+        raise DataError("it is empty")
     file.seek(0)
     if head == JPEG_HEAD:  # not through Pillow's factory, which fails on sound pictures with an odd table of others
         try:
@@ -283,8 +290,10 @@ def _too_large(image: Image.Image) -> DataError:
 def _missing(share: float) -> str:
     """What is said of a file of which this share of the rows is there; DataError where that is too little."""
     if share < LEAST_THERE:
-        raise DataError(f"it ends too soon: {share:.0%} of its rows are there, less than {LEAST_THERE:.0%}")
-    return f"it ends too soon, {share:.0%} of its rows are there"
+        raise DataError(f"it ends too soon: {int(100 * share)}% of its rows are there, less than {LEAST_THERE:.0%}")
+    if share == 1:
+        return "it ends too soon, all of its rows are there, though not in every detail"
+    return f"it ends too soon, {int(100 * share)}% of its rows are there"
 
 
 def _reduce(image: Image.Image, data_shape: tuple[int, ...]) -> None:
@@ -306,7 +315,7 @@ def _fitted(
     """
     channels, height, width = data_shape
     turn, profile = TURNS.get(_orientation(image)), image.info.get("icc_profile")
-    stored = in_8_bits(image if rows is None else image.crop((0, rows.start, image.width, rows.stop)))
+    stored = in_8_bits(image, rows)
     upright = stored if turn is None else stored.transpose(turn)
     fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BICUBIC)
     shown = plain(fitted, MODES[channels], profile if isinstance(profile, bytes) else b"", background)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from ali_plugin.errors import OptionError
+from ali_plugin.errors import DataError, OptionError
 
 
 def model_cards() -> Path:
@@ -12,6 +13,15 @@ def model_cards() -> Path:
     home = Path(__file__).resolve().parents[2]
     installed = home / "ali_plugin_model_cards"
     return installed if installed.is_dir() else home / "model_cards"
+
+
+def refuse_no_folder(path: Path, given: str) -> None:
+    """Raise DataError where ``path``, given as a folder of data, is none, with what is there instead."""
+    if os.path.isdir(path):
+        return
+    if os.path.exists(path):
+        raise DataError(f"{given!r} is a file, no folder; unpack it, or name the folder it lies in with --data-dir")
+    raise DataError(f"the data folder {given!r} does not exist; name one with --data-dir")
 
 
 def absolute(path: str | Path, option: str) -> Path:

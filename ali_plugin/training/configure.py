@@ -9,9 +9,9 @@ from typing import Any
 from ali_plugin.config import settings, shapes
 from ali_plugin.config.settings import Settings
 from ali_plugin.datasets import refuse_background
-from ali_plugin.errors import DataError, OptionError
+from ali_plugin.errors import OptionError
 from ali_plugin.pictures.background import WHITE
-from ali_plugin.support.paths import absolute
+from ali_plugin.support.paths import absolute, refuse_no_folder
 from ali_plugin.training.config import TrainConfig
 from ali_registry import (
     Architecture,
@@ -133,6 +133,6 @@ def data_folder(given: str, dataset: Dataset) -> Path:
         OptionError: it is no place at all.
     """
     folder = absolute(given, "--data-dir")
-    if dataset.needs_data_dir and not dataset.in_shards and not folder.is_dir():
-        raise DataError(f"the data folder {given!r} does not exist; name one with --data-dir")
+    if dataset.needs_data_dir and not dataset.in_shards:
+        refuse_no_folder(folder, given)
     return folder

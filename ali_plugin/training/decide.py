@@ -148,7 +148,7 @@ def _filled(
         decided["steps"] = _length(found.count, {**given, **decided}["batch_size"], recipe, reach)
     if found.count <= SMALL:
         decided |= _against_learning_by_heart(given, found, recipe, registry)
-    return {**given, **decided}, (_told(decided, found, on_gpu),)
+    return {**given, **decided}, (_told(decided, found, record, on_gpu),)
 
 
 def _length(count: int, batch_size: int, recipe: TrainingDefaults, reach: Reach) -> int:
@@ -169,18 +169,27 @@ def _against_learning_by_heart(
     return decided
 
 
-def _told(decided: Mapping[str, Any], found: Survey, on_gpu: bool) -> str:
+def _told(decided: Mapping[str, Any], found: Survey, record: Architecture, on_gpu: bool) -> str:
     """A line for what was decided."""
     reach = GPU if on_gpu else CPU
     text = f"{_counted(found.count)}, {'colour' if found.coloured else 'grey'}, shorter side {found.side}"
     if size := decided.get("image_size"):
         most = f", at most {reach.side} {'with' if on_gpu else 'without'} a GPU" if found.side > reach.side else ""
-        text += f": trained at {size}x{size}{most} (--image-size)"
+        text += f": trained at {size}x{size}{most} (--image-size){_cropped(size, found.aspect, record)}"
     if steps := decided.get("steps"):
         text += f"; {steps} steps (--steps)"
     if decided.get("flip"):
         text += "; mirrored at times (--no-flip)"
     return text
+
+
+def _cropped(side: int, aspect: float, record: Architecture) -> str:
+    """What to say of pictures that are far from square, of which a square shows the middle."""
+    longer = shapes.nearest(record, round(side * max(aspect, 1 / aspect)))
+    if longer <= side:
+        return ""
+    other = f"{longer}x{side}" if aspect > 1 else f"{side}x{longer}"
+    return f", of most the middle {min(aspect, 1 / aspect):.0%}; --image-size {other} shows more"
 
 
 def _counted(count: int) -> str:

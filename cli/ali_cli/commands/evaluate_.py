@@ -33,9 +33,7 @@ from ali_registry import default_registry
     "--labels",
     type=int,
     multiple=True,
-    default=(1000,),
-    show_default=True,
-    help="Labelled samples of the L2-SVM; may be repeated.",
+    help="Labelled samples of the L2-SVM; may be repeated. [default: 1000, or what there are of each class]",
 )
 @click.option("--label-sets", default=10, show_default=True, help="Random sets of them; the paper takes 100.")
 @click.option("--samples", default=10_000, show_default=True, help="Drawn for frechet and kid, at most.")
