@@ -33,8 +33,12 @@ PLAIN = 3  # steps without a penalty that are measured
 COLUMNS = ("net", "pixels", "million parameters", "seconds a step", "images/s", "memory, GiB")
 
 
-def measure(architecture: str, side: int, device: str) -> dict[str, float]:
-    """Seconds of a step and bytes of memory, of this process, which has to be fresh."""
+def measure(architecture: str, side: int, device: str, **choices: Any) -> dict[str, float]:
+    """Seconds of a step and bytes of memory, of this process, which on a CPU has to be fresh.
+
+    Args:
+        choices: more fields of ``TrainConfig``.
+    """
     on_gpu = torch.device(device).type == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
     with tempfile.TemporaryDirectory() as folder:
@@ -47,9 +51,11 @@ def measure(architecture: str, side: int, device: str) -> dict[str, float]:
         options = {
             "architecture": architecture, "dataset": "image-folder", "data_dir": str(data), "image_size": side,
             "batch_size": BATCH, "steps": 1000, "device": device, "flip": False,
-            "settings": {"objective.augment": ""},
+            "settings": {"objective.augment": ""}, **choices,
         }  # fmt: skip
         before = resident()
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
         trainer = prepare(options, Path(folder) / "run")
 
         def seconds(number: int) -> float:
