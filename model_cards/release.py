@@ -45,7 +45,7 @@ def release(run: Path, name: str, metrics: Sequence[str] = (), home: Path = rele
         FolderError: the folder would be too large.
     """
     if not NAME.fullmatch(name):
-        raise OptionError(f"{name!r} is no name for a model; use one such as fashion-mini-residual")
+        raise OptionError(f"{name!r} is no name for a model; use one such as garments")
     training = TrainingRecord.from_folder(run)
     if training is None:
         raise OptionError(f"{str(run)!r} does not say how it was trained; give the folder of a run that has ended")

@@ -17,6 +17,8 @@ import tiny
 from ali_cli.main import main
 from ali_plugin import ALI
 from ali_plugin.evaluation import classifier
+from ali_plugin.training import decide
+from ali_plugin.training.config import DEFAULT_ARCHITECTURE
 from ali_registry import default_registry
 from hub.fixtures import anybody as anybody
 from hub.fixtures import hub as hub
@@ -46,6 +48,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ALI_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_nets() -> Iterator[None]:
+    """Trainings of this process that name no architecture have fully connected nets, a step of which costs little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decide, "DEFAULT_ARCHITECTURE", "fashion")
+        yield
+
+
+@pytest.fixture
+def default_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or those that everybody gets."""
+    monkeypatch.setattr(decide, "DEFAULT_ARCHITECTURE", DEFAULT_ARCHITECTURE)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ COUPLES = {  # does D have batch norm, and so need the general form?
     "celeba": True,
     "celeba-conditional": True,
     "tiny-imagenet": True,
-    "fashion-mini-residual": False,
+    "garments": False,
     "fashion-residual": False,
     "residual-tiny": False,
     "residual-small": False,

@@ -258,7 +258,7 @@ def test_an_architecture_is_as_its_recipe_trains_it(ali: Ali) -> None:
     said = compose_by_recipe("fashion-residual", arguments={"decoder": {"blocks": 3}}).decoder
     assert said is not None
     assert [said.arguments[name] for name in ("blocks", "fine")] == [3, 1]
-    other = compose_by_recipe("fashion-mini-residual", parts={"decoder": "residual-base"})
+    other = compose_by_recipe("garments", parts={"decoder": "residual-base"})
     assert [part.arguments["fine"] for part in (other.encoder, other.decoder) if part is not None] == [1, 0]
 
     text = ali("show", "fashion-residual").out
@@ -271,7 +271,7 @@ def test_a_run_goes_on_with_its_own_nets_whatever_the_recipe_says_now(ali: Ali, 
     out = tmp_path / "run"
     train = ("train", "--device", "cpu", "-q", "--out", out)
     without = ("--set", "encoder.fine=0", "--set", "decoder.fine=0")
-    begun = ali(*train, "--arch", "fashion-mini-residual", "--batch-size", 4, "--steps", 1, *without)
+    begun = ali(*train, "--arch", "garments", "--batch-size", 4, "--steps", 1, *without)
     assert begun.code == 0, begun.err
     written = out / "train_config.json"
     config = json.loads(written.read_text())

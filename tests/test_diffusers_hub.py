@@ -106,7 +106,7 @@ def test_push_from_python(hub: LocalHub, writer: Client, anybody: Client, traine
 
 
 def test_page(writer: Client, trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained, tmp_path / "runs" / "fashion")
+    shutil.copytree(trained, tmp_path / "runs" / "garments")
     blocks = BLOCK.findall((DOCS / "diffusers.md").read_text().replace("me/ali-", "alice/ali-"))
     assert [language for language, _ in blocks] == ["python", "console", "python", "python", "python", "python"]
     for language, code in blocks:

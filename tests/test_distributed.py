@@ -73,7 +73,7 @@ def workers_of(parent: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers through /proc")
 def test_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
-    common = ["train", "--devices", "2", "--steps", "120", *TINY]
+    common = ["train", "--arch", "fashion", "--devices", "2", "--steps", "120", *TINY]
     subprocess.run([*program(), *common, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
     out = tmp_path / "disturbed"
     process = subprocess.Popen(

@@ -5,7 +5,7 @@ The rules:
 - A fenced block ```` ```console ```` holds commands, each on a line that begins with ``$ ``; other lines are what
   a person would see and are not compared. A fenced ```` ```python ```` block whose first line is ``# file: PATH``
   is written to that path. Both happen in the order of the page, in one temporary folder for each page.
-- In that folder stand ready: ``runs/fashion``, a small trained model, put back where a section ``##`` begins;
+- In that folder stand ready: ``runs/garments``, a small trained model, put back where a section ``##`` begins;
   ``pictures`` and ``my-pictures``, folders of pictures; ``shards``, tar files; ``shoe.jpg`` and ``bag.png``;
   ``data``, with a few samples in Fashion-MNIST's own format; ``examples``.
 - ``ali`` runs in this process, as its console script would (starting torch for each would take minutes).
@@ -44,6 +44,7 @@ from PIL import Image
 
 from ali_plugin.bench import bench
 from ali_plugin.folder.model_folder import FILES
+from ali_plugin.training.config import DEFAULT_ARCHITECTURE
 from ali_registry import default_registry, hookspecs, restrict_plugins
 from conftest import Ali
 from environment import FreshEnvironment
@@ -106,8 +107,8 @@ class Reader:
 
     def follow(self, step: Step) -> None:
         if step.new_section:
-            shutil.rmtree(self.folder / "runs" / "fashion", ignore_errors=True)
-            shutil.copytree(self.trained, self.folder / "runs" / "fashion")
+            shutil.rmtree(self.folder / "runs" / "garments", ignore_errors=True)
+            shutil.copytree(self.trained, self.folder / "runs" / "garments")
         elif step.path:
             (self.here / step.path).parent.mkdir(parents=True, exist_ok=True)
             (self.here / step.path).write_text(step.text)
@@ -171,7 +172,7 @@ class Reader:
             return (*shlex.split(line), *SHORT_RESUMED)
         out = re.search(r"--out (\S+)", line)
         architecture = re.search(r"--arch (\S+)", line)
-        folder = out[1] if out else f"runs/{architecture[1] if architecture else 'fashion'}"
+        folder = out[1] if out else f"runs/{architecture[1] if architecture else DEFAULT_ARCHITECTURE}"
         shutil.rmtree(self.here / folder, ignore_errors=True)
         return (*shlex.split(line), *SHORT)
 
@@ -188,9 +189,10 @@ def publish(reader: Reader) -> None:
 
 @pytest.fixture
 def reader(
-    tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch, hub: LocalHub, hasty_classifier: None
-) -> Iterator[Reader]:
-    shutil.copytree(trained, tmp_path / "runs" / "fashion")
+    tmp_path: Path, trained: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch, hub: LocalHub,
+    hasty_classifier: None, default_nets: None,
+) -> Iterator[Reader]:  # fmt: skip
+    shutil.copytree(trained, tmp_path / "runs" / "garments")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     write_mnist_format(tmp_path / "data" / "FashionMNIST" / "raw", train=5060)
     generator = np.random.default_rng(0)

@@ -15,7 +15,7 @@ BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.DOTALL)
 
 
 def test_the_page(hub: LocalHub, trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained, tmp_path / "runs" / "fashion")
+    shutil.copytree(trained, tmp_path / "runs" / "garments")
     client = hub.client(tmp_path / "home", hub.writer.token)
     text = PAGE.read_text().replace("me/ali-", "alice/ali-")
     blocks = BLOCK.findall(text)

@@ -49,7 +49,8 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def kill_and_resume(times: int, tmp_path: Path, ali: Ali) -> None:
     """Kill a run at random moments so often, while it trains or saves; it ends with the undisturbed weights."""
-    common = ["-q", "train", "--steps", str(30 * times), "--batch-size", "20", "--checkpoint-every", "3",
+    common = ["-q", "train", "--arch", "fashion", "--steps", str(30 * times), "--batch-size", "20",
+              "--checkpoint-every", "3",
               "--sample-every", "20", "--log-every", "3", "--device", "cpu"]  # fmt: skip
     assert ali(*common, "--out", tmp_path / "whole").code == 0
     out, chance = tmp_path / "killed", random.Random(0)

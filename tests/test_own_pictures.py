@@ -197,11 +197,13 @@ def test_a_run_from_the_command_line_and_from_python(pictures: Path, tmp_path: P
     assert [note for note in trainer.notes if "trained at 16x16" in note]
 
 
-def test_a_run_goes_to_a_folder_of_its_name(pictures: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_to_a_folder_of_its_name(
+    pictures: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch, default_nets: None
+) -> None:
     monkeypatch.chdir(pictures.parent)
     data = ("train", "--dataset", "image-folder", "--data-dir", "pictures", "--dry-run", "--json")
     assert json.loads(ali(*data).out)["out"] == "runs/residual-small"
-    assert json.loads(ali("train", "--dry-run", "--json").out)["out"] == "runs/fashion"
+    assert json.loads(ali("train", "--dry-run", "--json").out)["out"] == "runs/garments"
 
 
 def test_a_dry_run_says_how_long_it_takes(pictures: Path, tmp_path: Path, ali: Ali) -> None:

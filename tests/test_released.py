@@ -28,7 +28,7 @@ from ali_plugin.hub import card_text
 from conftest import Ali
 
 ROOT = Path(__file__).parent.parent
-NAME = "fashion-mini-residual"
+NAME = "garments"
 NAMES = sorted(released.models())
 
 
@@ -152,14 +152,14 @@ def test_lists_show_it_and_show_tells_it_from_the_architecture_of_its_name(ali: 
 
 def test_a_released_model_without_an_architecture_of_its_name_is_shown(home: Path, ali: Ali) -> None:
     manifest = json.loads((home / released.MANIFEST_NAME).read_text())
-    (home / NAME).rename(home / "garments")
-    (home / released.MANIFEST_NAME).write_text(json.dumps({"garments": manifest[NAME]}))
-    assert "model garments" in ali("show", "garments").out
-    assert json.loads(ali("show", "garments", "--json").out)[0]["kind"] == "model"
-    assert ali("show", "garment").code == 1
+    (home / NAME).rename(home / "trousers")
+    (home / released.MANIFEST_NAME).write_text(json.dumps({"trousers": manifest[NAME]}))
+    assert "model trousers" in ali("show", "trousers").out
+    assert json.loads(ali("show", "trousers", "--json").out)[0]["kind"] == "model"
+    assert ali("show", "trouser").code == 1
 
 
-@pytest.mark.parametrize("wrong", ["fashion-mini-residua", "fashion", "./nowhere", "a/b/c", f"{NAME}@v1"])
+@pytest.mark.parametrize("wrong", ["garment", "fashion", "./nowhere", "a/b/c", f"{NAME}@v1"])
 def test_a_name_that_is_none_is_told_what_there_is(wrong: str, ali: Ali, tmp_path: Path) -> None:
     done = ali("sample", wrong, "--out", tmp_path / "new.png")
     assert done.code == 1

@@ -112,7 +112,8 @@ def test_a_page_in_a_browser(trained: Path, tmp_path: Path, ali: Ali, browser: B
 
 def test_runs_side_by_side(trained: Path, tmp_path: Path, ali: Ali, browser: Browser) -> None:
     other = tmp_path / "other" / "run"
-    command = [*program(), "-q", "train", "--steps", "20", "--batch-size", "20", "--sample-every", "10", "--lr-decay",
+    command = [*program(), "-q", "train", "--arch", "fashion", "--steps", "20", "--batch-size", "20",
+               "--sample-every", "10", "--lr-decay",
                "--objective", "alice", "--log-every", "2", "--device", "cpu", "--out", str(other)]  # fmt: skip
     subprocess.run(command, check=True)
     out = tmp_path / "both.html"

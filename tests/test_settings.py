@@ -504,7 +504,7 @@ def test_bad_settings_of_a_run(arguments: list[str], message: str, tmp_path: Pat
 
 def test_what_a_recipe_says_of_a_penalty_goes_with_it(tmp_path: Path) -> None:
     """Who leaves the penalty out is not told of what else is said of it, neither now nor by the file of that run."""
-    asked = {"architecture": "fashion-mini-residual", "settings": ("objective.gamma=0",)}
+    asked = {"architecture": "garments", "settings": ("objective.gamma=0",)}
     config = configure(chosen(asked), default_registry())
     options = config.settings["objective"]
     assert (options["gamma"], options["penalty_every"], options["penalty_share"]) == (0.0, 1, 1.0)

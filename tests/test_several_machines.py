@@ -237,7 +237,8 @@ def test_the_examples_train_on_two_machines(way: str, tmp_path: Path) -> None:
 
 def test_errors_that_would_come_again_are_not_tried_again(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = [*program(), "train", "--devices", "2", "--steps", "20", *TINY, "--lr", "1e8", "--out", str(run)]
+    command = [*program(), "train", "--arch", "fashion", "--devices", "2", "--steps", "20", *TINY, "--lr", "1e8",
+               "--out", str(run)]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, timeout=WAITING)
     assert ended.returncode == 1
     errors = [line for line in ended.stderr.splitlines() if line.startswith("error:")]

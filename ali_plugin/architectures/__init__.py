@@ -11,7 +11,7 @@ from ali_plugin.architectures.fourier import MIXTURE_FOURIER
 from ali_plugin.architectures.fourier import parts as fourier_parts
 from ali_plugin.architectures.mixture import MIXTURE
 from ali_plugin.architectures.mnist_mlp import MNIST_MLP
-from ali_plugin.architectures.residual import FASHION_MINI, FASHION_RESIDUAL, PRESETS
+from ali_plugin.architectures.residual import FASHION_RESIDUAL, GARMENTS, PRESETS
 from ali_plugin.architectures.svhn import SVHN
 from ali_plugin.architectures.tabular import TABULAR
 from ali_plugin.architectures.tiny_imagenet import TINY_IMAGENET
@@ -49,8 +49,8 @@ def register_architectures(register: Callable[[Architecture], None]) -> None:
     for architecture in (
         *(preset.architecture() for preset in PRESETS),
         CELEBA_CONDITIONAL,
-        FASHION_MINI,
         FASHION_RESIDUAL,
+        GARMENTS,
         MIXTURE_FOURIER,
     ):
         register(architecture)

@@ -28,7 +28,7 @@ def holding(lock: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold the lock file ``lock`` (made if need be), which belongs to ``what``.
 
     Args:
-        what: for the error, such as "the run in 'runs/fashion'".
+        what: for the error, such as "the run in 'runs/garments'".
         wait: seconds to wait for a process that holds it, -1 for as long as it takes.
 
     Raises:

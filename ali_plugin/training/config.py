@@ -29,7 +29,7 @@ OnNaN = Literal["stop", "rewind"]
 PART_RECORDS: dict[str, type[Part]] = {record.kind: record for record in (Encoder, Decoder, Discriminator)}
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
-DEFAULT_ARCHITECTURE, PICTURES_ARCHITECTURE = "fashion", "residual-small"
+DEFAULT_ARCHITECTURE, PICTURES_ARCHITECTURE = "garments", "residual-small"
 RECIPE = "the architecture's"  # of a default
 NO_SIZE = dict.fromkeys(("image_size", "channels"))
 

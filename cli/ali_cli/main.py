@@ -125,7 +125,7 @@ def cli() -> None:
     Examples:
       ali sample fashion-residual --out garments.png   with a model that comes along
       ali train                                        a minute on a CPU, on embedded pictures
-      ali sample runs/fashion --out new.png
+      ali sample runs/garments --out new.png
       ali list
     """
 

@@ -11,8 +11,8 @@ from ali_cli.settings import json_option
 from ali_cli.terminal import note, print_json, print_text
 
 
-@click.command(epilog="\b\nExamples:\n  ali card runs/fashion\n"
-                      "  ali card runs/fashion --write --license cc-by-4.0\n"
+@click.command(epilog="\b\nExamples:\n  ali card runs/garments\n"
+                      "  ali card runs/garments --write --license cc-by-4.0\n"
                       "  ali card me/ali-fashion")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("--write", is_flag=True, help="Refresh the README.md in MODEL instead of printing it.")

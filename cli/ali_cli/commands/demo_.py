@@ -11,8 +11,8 @@ from ali_cli.settings import device_option, hide_progress_if_quiet, json_option,
 from ali_cli.terminal import note, print_json, say
 
 
-@click.command(epilog="\b\nExamples:\n  ali demo runs/fashion\n"
-                      "  ali demo runs/fashion --port 8000 --scorer latent")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali demo runs/garments\n"
+                      "  ali demo runs/garments --port 8000 --scorer latent")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True,
               help="Of 127.0.0.1; 0 takes one that is free.")  # fmt: skip

@@ -12,8 +12,8 @@ from ali_cli.settings import json_option, seed_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali encode runs/fashion --out codes.safetensors\n"
-                      "  ali encode runs/fashion shoe.jpg --out code.safetensors")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali encode runs/garments --out codes.safetensors\n"
+                      "  ali encode runs/garments shoe.jpg --out code.safetensors")  # fmt: skip
 @shows_data
 @click.option("--out", type=WriteFile(".safetensors"), required=True, help="FILE.safetensors.")
 @seed_option

@@ -21,11 +21,11 @@ from ali_cli.terminal import note, print_json, print_table
 from ali_registry import default_registry
 
 
-@click.command(epilog="\b\nExamples:\n  ali evaluate runs/fashion\n"
-                      "  ali evaluate runs/fashion --metric reconstruction --json\n"
-                      "  ali evaluate runs/fashion --metric representation --labels 100 --labels 1000\n"
-                      "  ali evaluate runs/fashion --metric frechet --extractor classifier\n"
-                      "  ali evaluate runs/fashion --metric anomaly --strange bag --scorer combined")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali evaluate runs/garments\n"
+                      "  ali evaluate runs/garments --metric reconstruction --json\n"
+                      "  ali evaluate runs/garments --metric representation --labels 100 --labels 1000\n"
+                      "  ali evaluate runs/garments --metric frechet --extractor classifier\n"
+                      "  ali evaluate runs/garments --metric anomaly --strange bag --scorer combined")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("--metric", "metrics", multiple=True, help="As `ali list metric` shows them; may be repeated. "
               "[default: what suits the data and takes no training]")  # fmt: skip

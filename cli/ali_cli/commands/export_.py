@@ -11,9 +11,9 @@ from ali_cli.settings import json_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali export runs/fashion --out fashion-model\n"
-                      "  ali export runs/fashion --out small --dtype bfloat16 --no-discriminator\n"
-                      "  ali export runs/fashion --out fashion-pipeline --format diffusers")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali export runs/garments --out fashion-model\n"
+                      "  ali export runs/garments --out small --dtype bfloat16 --no-discriminator\n"
+                      "  ali export runs/garments --out fashion-pipeline --format diffusers")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("--out", type=WriteFolder(), required=True, help="A new or empty folder.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,

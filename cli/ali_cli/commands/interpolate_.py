@@ -12,8 +12,8 @@ from ali_cli.settings import json_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali interpolate runs/fashion --out paths.png\n"
-                      "  ali interpolate runs/fashion shoe.jpg bag.png --steps 12 --out path.png")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali interpolate runs/garments --out paths.png\n"
+                      "  ali interpolate runs/garments shoe.jpg bag.png --steps 12 --out path.png")  # fmt: skip
 @shows_data
 @click.option("--steps", type=click.IntRange(2), default=8, show_default=True, help="Pictures on a path.")
 @click.option("--rows", type=click.IntRange(1), default=8, show_default=True, help="Paths, with a folder or dataset.")

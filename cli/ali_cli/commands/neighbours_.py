@@ -12,8 +12,8 @@ from ali_cli.settings import json_option
 from ali_cli.terminal import note, print_json, print_table
 
 
-@click.command(epilog="\b\nExamples:\n  ali neighbours runs/fashion shoe.jpg\n"
-                      "  ali neighbours runs/fashion shoe.jpg bag.png -n 5 --out alike.png")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali neighbours runs/garments shoe.jpg\n"
+                      "  ali neighbours runs/garments shoe.jpg bag.png -n 5 --out alike.png")  # fmt: skip
 @shows_pictures
 @click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="Neighbours of each.")
 @click.option("--out", type=WriteFile(".png", ".safetensors"),

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ali_plugin.folder.checked import Checked
 
 
-@click.command(epilog="\b\nExamples:\n  ali push runs/fashion me/ali-fashion --dry-run\n"
-                      "  ali push runs/fashion me/ali-fashion --private\n"
-                      "  ali push runs/fashion me/ali-fashion --report\n"
-                      "  ali push runs/fashion me/ali-fashion --format diffusers\n"
-                      "  ali push runs/fashion somebody/ali-fashion --create-pr\n"
-                      "  ali push runs/fashion --space me/fashion-demo")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali push runs/garments me/ali-fashion --dry-run\n"
+                      "  ali push runs/garments me/ali-fashion --private\n"
+                      "  ali push runs/garments me/ali-fashion --report\n"
+                      "  ali push runs/garments me/ali-fashion --format diffusers\n"
+                      "  ali push runs/garments somebody/ali-fashion --create-pr\n"
+                      "  ali push runs/garments --space me/fashion-demo")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.argument("repo", required=False)
 @click.option("--space", help="Publish the model's demo as this Space (user/name), too; without REPO, nothing else.")

@@ -12,8 +12,8 @@ from ali_cli.settings import json_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali reconstruct runs/fashion --out again.png\n"
-                      "  ali reconstruct runs/fashion shoe.jpg bag.png --out again.png")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali reconstruct runs/garments --out again.png\n"
+                      "  ali reconstruct runs/garments shoe.jpg bag.png --out again.png")  # fmt: skip
 @shows_data
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="Of a folder or dataset.")
 @click.option("--out", type=WriteFile(".png", ".safetensors"), required=True, help="FILE.png or FILE.safetensors.")

@@ -11,7 +11,7 @@ from ali_cli.settings import device_option, json_option
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali report runs/fashion --out report.html")
+@click.command(epilog="\b\nExamples:\n  ali report runs/garments --out report.html")
 @click.argument("runs", nargs=-1, required=True, type=ReadPath(), metavar="RUN...")
 @click.option("--out", type=WriteFile(".html"), required=True, help="FILE.html.")
 @device_option

@@ -13,10 +13,10 @@ from ali_plugin.errors import OptionError
 
 
 @click.command(epilog="\b\nExamples:\n  ali sample fashion-residual --out garments.png\n"
-                      "  ali sample runs/fashion --out new.png\n"
-                      "  ali sample runs/fashion -n 1000 --out new.safetensors\n"
-                      "  ali sample runs/fashion -n 100 --truncation 0.8 --out new\n"
-                      "  ali sample runs/fashion --from pictures -n 4 --out alike.png\n"
+                      "  ali sample runs/garments --out new.png\n"
+                      "  ali sample runs/garments -n 1000 --out new.safetensors\n"
+                      "  ali sample runs/garments -n 100 --truncation 0.8 --out new\n"
+                      "  ali sample runs/garments --from pictures -n 4 --out alike.png\n"
                       "  ali sample runs/conditional -n 8 --condition bag --condition coat --out two.png")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.option("-n", "count", type=click.IntRange(1), help="How many. [default: 64, or 1 for each picture of --from]")

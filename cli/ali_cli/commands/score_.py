@@ -12,10 +12,10 @@ from ali_cli.settings import hide_progress_if_quiet, json_option, scorer_options
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali score runs/fashion --out scores.csv\n"
-                      "  ali score runs/fashion --out strangest.png\n"
-                      "  ali score runs/fashion shoe.jpg bag.png --scorer combined --threshold 0.95 --out scores.csv\n"
-                      "  ali score runs/fashion --scorer latent --set scorer.against=knn --out scores.safetensors"
+@click.command(epilog="\b\nExamples:\n  ali score runs/garments --out scores.csv\n"
+                      "  ali score runs/garments --out strangest.png\n"
+                      "  ali score runs/garments shoe.jpg bag.png --scorer combined --threshold 0.95 --out scores.csv\n"
+                      "  ali score runs/garments --scorer latent --set scorer.against=knn --out scores.safetensors"
                )  # fmt: skip
 @shows_data
 @scorer_options

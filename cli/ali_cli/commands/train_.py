@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   ali train
-  ali train --arch fashion --dataset fashion-mnist --data-dir data --epochs 30
+  ali train --arch fashion-residual --data-dir data
   ali train --dataset image-folder --data-dir my-pictures --out runs/mine
   ali train --condition --out runs/conditional
   ali train --objective relativistic --set objective.gamma=0.5
-  ali train --objective semi-supervised --labels 1000 --out runs/semi
+  ali train --labels 1000 --out runs/semi
   ali train --devices 2 --out runs/both
   ali train --resume --epochs 160
 """

@@ -11,9 +11,9 @@ from ali_cli.settings import background_option, condition_option, device_option,
 from ali_cli.terminal import note, print_json
 
 
-@click.command(epilog="\b\nExamples:\n  ali traverse runs/fashion --out directions.png\n"
-                      "  ali traverse runs/fashion shoe.jpg --directions 4 --range 2 --out shoe.png\n"
-                      "  ali traverse runs/fashion --index 3 --index 7 --steps 15 --out two.png")  # fmt: skip
+@click.command(epilog="\b\nExamples:\n  ali traverse runs/garments --out directions.png\n"
+                      "  ali traverse runs/garments shoe.jpg --directions 4 --range 2 --out shoe.png\n"
+                      "  ali traverse runs/garments --index 3 --index 7 --steps 15 --out two.png")  # fmt: skip
 @click.argument("model", type=MODEL)
 @click.argument("image", required=False, type=ReadPath())
 @click.option("--directions", type=click.IntRange(1), default=8, show_default=True,
