@@ -124,7 +124,7 @@ def cli() -> None:
     \b
     Examples:
       ali sample fashion-residual --out garments.png   with a model that comes along
-      ali train                                        a minute on a CPU, on embedded pictures
+      ali train                                        some minutes of a CPU, on embedded pictures
       ali sample runs/garments --out new.png
       ali list
     """
