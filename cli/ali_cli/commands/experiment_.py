@@ -22,7 +22,6 @@ from ali_plugin.support.limits import MAX_SEED
 Examples:
   ali experiment mixture --quick
   ali experiment representation --quick
-  ali experiment representation --arch fashion-residual --minutes 20
   ali experiment semi-supervised --labels 100 --labels 1000 --minutes 20
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
