@@ -17,6 +17,7 @@ FREQUENCIES = (1.0, 2.0, 4.0)  # in radians a unit of data or latent
 X_SCALE = 2.0  # data are divided by it, so that they are about as wide as the prior
 NOISE = 2  # numbers beside x that the encoder draws
 SLOPE = 0.2
+OFFSET = 0.1  # times the usual weights: places come first
 
 
 class Fourier(nn.Module):
@@ -57,15 +58,28 @@ class FourierEncoder(nn.Module):
 
 
 class FourierDecoder(nn.Module):
-    """p(x|z), deterministic: the features of z, four hidden layers."""
+    """p(x|z), deterministic: the features of z, four hidden layers; x is a learned place, which a softmax chooses, and
+    an offset from it.
+
+    Between two modes a continuous map draws what is in neither. A softmax goes from one place to the next within less
+    of z than a last layer whose slopes are bounded by its weights.
+    """
 
     def __init__(self, *, data_shape: tuple[int, ...], latent_size: int, width: int) -> None:
         super().__init__()
         self.features = Fourier(latent_size)
-        self.layers = mlp(self.features.size, *[width] * 4, data_shape[0])
+        self.layers = nn.Sequential(*mlp(self.features.size, *[width] * 4), nn.LeakyReLU(SLOPE))
+        self.choice = nn.Linear(width, width)
+        self.places = nn.Linear(width, data_shape[0])
+        self.offset = nn.Linear(width, data_shape[0])
+        nn.init.normal_(self.places.weight)
+        nn.init.zeros_(self.offset.bias)
+        with torch.no_grad():
+            self.offset.weight.mul_(OFFSET)
 
     def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = X_SCALE * self.layers(self.features(z))  # (B, N)
+        hidden = self.layers(self.features(z))  # (B, W)
+        x: Tensor = X_SCALE * (self.places(self.choice(hidden).softmax(1)) + self.offset(hidden))  # (B, N)
         return x
 
 
