@@ -110,10 +110,13 @@ def test_deep_grey_is_scaled_not_clipped(values: NDArray[np.generic], name: str,
     assert np.abs(read_image(path, COLOUR)[2].astype(float) - RAMP * 255).max() <= 1
 
 
-@pytest.mark.parametrize(("dtype", "length"), [(np.uint8, None), (np.uint16, None), (np.uint16, -40)])
-def test_tiff_whose_zero_is_white(dtype: type[np.unsignedinteger[Any]], length: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fifth", "length"),
+    [(np.uint8(51), None), (np.uint16(13107), None), (np.uint16(13107), -40), (np.float32(0.2), None)],
+)
+def test_tiff_whose_zero_is_white(fifth: np.generic, length: int | None, tmp_path: Path) -> None:
     """As scanners of films and of text write it, also where the last rows of the file are missing."""
-    written = np.full((40, 40), np.iinfo(dtype).max // 5, dtype)
+    written = np.full((40, 40), fifth)
     Image.fromarray(written).save(tmp_path / "a.tif")
     tag = struct.pack("<HHI", 262, 3, 1)
     content = (tmp_path / "a.tif").read_bytes()

@@ -19,7 +19,7 @@ SPLIT_OF: dict[str, Split] = {
 """What folders of splits are called, in lower case."""
 TRAIN: Split = "train"
 OUTSIDE = "outside of the folders of the splits"
-Path = tuple[str, ...]
+Names = tuple[str, ...]
 """The folders of a file and its name."""
 
 
@@ -62,7 +62,7 @@ def places(listing: Listing) -> Places:
     return Places(kept, splits, True, classes, labels)
 
 
-def _parting(paths: Sequence[Path]) -> list[Path]:
+def _parting(paths: Sequence[Names]) -> list[Names]:
     """The paths from where they part: without the folders above that hold nothing but another folder."""
     depth = 0
     while len({path[depth] for path in paths}) == 1 and all(len(path) > depth + 2 for path in paths):
@@ -70,7 +70,7 @@ def _parting(paths: Sequence[Path]) -> list[Path]:
     return [path[depth:] for path in paths]
 
 
-def _classes(parts: Sequence[Path], deciding: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _classes(parts: Sequence[Names], deciding: Sequence[Names]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The first folders of paths as classes, and the class of each, -1 where there is none."""
     if any(len(part) == 1 for part in deciding):
         return (), np.full(len(parts), -1, np.int64)

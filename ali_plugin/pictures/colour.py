@@ -16,7 +16,9 @@ from ali_plugin.pictures.background import RGB
 
 GREY = ("1", "L", "LA", "La")  # modes; grey of more bits is made L first
 OPAQUE = ("L", "RGB", "CMYK", "LAB")  # modes that profiles are made for; others become L or RGB
-WHITE_IS_ZERO = 0  # TIFF's photometric interpretation of negatives, which Pillow turns in pictures of 8 bits only
+WHITE_IS_ZERO = (
+    0  # TIFF's photometric interpretation of negatives, which Pillow turns in pictures of at most 8 bits only
+)
 PROFILES = 16  # that are kept ready, as the pictures of one camera share theirs
 
 
@@ -32,7 +34,7 @@ def in_8_bits(image: Image.Image, rows: range | None = None) -> Image.Image:
     Raises:
         DataError: none of its values is a finite number.
     """
-    negative = image.mode.startswith("I") and _photometric(image) == WHITE_IS_ZERO
+    negative = image.mode.startswith(("I", "F")) and _photometric(image) == WHITE_IS_ZERO
     image = image if rows is None else image.crop((0, rows.start, image.width, rows.stop))
     image = _scaled(image) if image.mode.startswith(("I", "F")) else image
     image = ImageOps.invert(image) if negative else image
