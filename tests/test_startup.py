@@ -34,11 +34,12 @@ def test_light_commands_do_not_import_torch(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_a_run_does_not_import_the_compiler(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--objective", "relativistic")], ids=["paper", "penalties"])
+def test_a_run_does_not_import_the_compiler(more: tuple[str, ...], tmp_path: Path) -> None:
     """It takes nearly as long to import as torch, and torch's optimisers and autograd do it at their first call."""
     code = (
         "import sys\nfrom ali_cli.main import main\n"
-        f"sys.argv = ['ali', 'train', *{TINY!r}, '--steps', '2', '--out', {str(tmp_path / 'run')!r}]\n"
+        f"sys.argv = ['ali', 'train', *{(*TINY, *more)!r}, '--steps', '2', '--out', {str(tmp_path / 'run')!r}]\n"
         "main()\n"
         "heavy = {'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

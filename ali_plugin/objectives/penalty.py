@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -23,8 +24,14 @@ def exact(device: torch.device) -> Iterator[None]:
     A graph that create_graph makes inside torch.compile is lost without a word (torch issue 181581), and
     gradients of gradients in half precision are noise.
     """
-    with torch.compiler.set_stance("force_eager"), torch.autocast(device.type, enabled=False):
+    with eager(), torch.autocast(device.type, enabled=False):
         yield
+
+
+def eager() -> AbstractContextManager[object]:
+    """Compiled nets run as they are written; where the compiler, which takes as long to import as torch, is not
+    loaded, nothing is compiled."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def squared_gradients(score: Score, x: Tensor, z: Tensor) -> Tensor:
