@@ -26,8 +26,7 @@ Examples:
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
   ali experiment games --minutes 20 --runs 2
-  ali experiment anomaly --dataset wine --seconds 50
-  ali experiment anomaly --dataset wine --classes class_0
+  ali experiment anomaly --dataset wine --classes class_0 --seconds 50
 """
 )
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
