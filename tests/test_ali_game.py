@@ -65,6 +65,7 @@ COUPLES = {  # does D have batch norm, and so need the general form?
     "tiny-imagenet": True,
     "garments": False,
     "fashion-residual": False,
+    "stacked-digits": False,
     "residual-tiny": False,
     "residual-small": False,
     "residual-base": False,

@@ -61,6 +61,7 @@ FIGURES = {
     "representation": {"l2_svm_error_100", "nearest_neighbour_accuracy", "probe_accuracy", "mse", "path_length"},
     "semi-supervised": {"test_error"},
     "conditional": {"obeyed", "classifier_accuracy", "mse"},
+    "modes": {"modes", "high_quality", "reverse_kl", "latent_coverage"},
     "games": {"nearest_neighbour_accuracy", "probe_accuracy"},
     "anomaly": {"auroc", "auroc_deviation", "average_precision", "fit_seconds"},
 }
@@ -157,7 +158,17 @@ def check_seeds(printed: dict[str, Any]) -> None:
     assert len({row["figures"]["test_error"] for row in printed["rows"]}) > 4
 
 
+def check_both_games(printed: dict[str, Any]) -> None:
+    """The recipe's game and the paper's, each from each seed."""
+    rows = printed["rows"]
+    played = ("relativistic", "ALI")
+    assert [row["name"] for row in rows] == [f"{name}, seed {seed}" for name in played for seed in (0, 1)]
+    assert rows[0]["figures"]["reverse_kl"] != rows[2]["figures"]["reverse_kl"]
+    assert printed["published"][0]["figure"] == "13.4 ± 5.8 (8 to 25)"
+
+
 CHECKS = {
+    "modes": check_both_games,
     "mixture": check_study,
     "representation": check_baselines,
     "games": check_games,
@@ -248,6 +259,7 @@ def test_a_training_has_a_length_in_time(tmp_path: Path, ali: Ali) -> None:
         (["mixture", "--minutes", "1"], "not --minutes"),
         (["mixture", "--steps", "0"], "--steps is 0, it has to be positive"),
         (["conditional", "--steps", "1", "--minutes", "1"], "either --steps or --minutes"),
+        (["modes", "--arch", "fashion"], "counts those of 'mixture' and 'stacked-mnist', not of 'fashion-mini'"),
         (["representation", "--dataset", "mixture"], "dataset 'mixture' has samples of shape (2,)"),
         (["semi-supervised", "--steps", "1", "--labels", "3"], "--labels is 3, but there are 10 classes"),
     ],

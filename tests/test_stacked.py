@@ -126,6 +126,26 @@ def test_modes_of_the_data_through_the_classifier(tmp_path: Path, monkeypatch: p
     assert (told == np.asarray(split.labels)[:500]).mean() > 0.9
 
 
+def test_the_recipe_s_game_beside_the_paper_s(tmp_path: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("ali_plugin.evaluation.stacked_modes.SAMPLES", 200)
+    out = tmp_path / "out"
+    command = ("experiment", "modes", "--arch", "stacked-digits", "--data-dir", bars(tmp_path / "bars"))
+    done = ali(*command, "--steps", 1, "--runs", 1, "--out", out, "--json")
+    assert done.code == 0, done.err
+    printed = json.loads(done.out)
+    assert [row["name"] for row in printed["rows"]] == ["relativistic, seed 0", "ALI, seed 0"]
+    assert all(row["figures"].keys() >= {"modes", "kl", "digit_accuracy"} for row in printed["rows"])
+    assert printed["published"][0]["figure"] == "16 / 5.4"
+    assert any("of 200 held-out digits" in note for note in printed["notes"])
+    configs = {path.parent.name: json.loads(path.read_text()) for path in out.glob("runs/*/train_config.json")}
+    assert {name: (config["objective"], config["beta1"]) for name, config in configs.items()} == {
+        "relativistic-seed-0": ("relativistic", 0.0),
+        "ali-seed-0": ("ali", 0.5),
+    }
+    assert (out / "figure.png").stat().st_size > 5000
+
+
 def test_modes_of_other_data(trained: Path, ali: Ali) -> None:
     result = ali("evaluate", trained, "--metric", "stacked-modes")
     assert (result.code, result.err.count("\n")) == (1, 1)

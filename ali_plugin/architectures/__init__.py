@@ -11,7 +11,7 @@ from ali_plugin.architectures.fourier import MIXTURE_FOURIER
 from ali_plugin.architectures.fourier import parts as fourier_parts
 from ali_plugin.architectures.mixture import MIXTURE
 from ali_plugin.architectures.mnist_mlp import MNIST_MLP
-from ali_plugin.architectures.residual import FASHION_RESIDUAL, GARMENTS, PRESETS
+from ali_plugin.architectures.residual import FASHION_RESIDUAL, GARMENTS, PRESETS, STACKED_DIGITS
 from ali_plugin.architectures.svhn import SVHN
 from ali_plugin.architectures.tabular import TABULAR
 from ali_plugin.architectures.tiny_imagenet import TINY_IMAGENET
@@ -52,5 +52,6 @@ def register_architectures(register: Callable[[Architecture], None]) -> None:
         FASHION_RESIDUAL,
         GARMENTS,
         MIXTURE_FOURIER,
+        STACKED_DIGITS,
     ):
         register(architecture)

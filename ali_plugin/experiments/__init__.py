@@ -7,6 +7,7 @@ EXPERIMENTS = {
     "representation": "ali_plugin.experiments.representation:representation",
     "semi-supervised": "ali_plugin.experiments.semi_supervised:semi_supervised",
     "conditional": "ali_plugin.experiments.conditional:conditional",
+    "modes": "ali_plugin.experiments.modes:modes",
     "games": "ali_plugin.experiments.games:games",
     "anomaly": "ali_plugin.experiments.anomaly:anomaly",
 }

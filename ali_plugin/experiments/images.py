@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from ali_plugin.support.devices import seeded
 from ali_registry import Architecture, Encoder, Objective
 
 DEFAULT, PAPER = "fashion", "ali"  # nets, and the game that every study has
+ADAM = {"lr": 1e-4, "lr_discriminator": 1e-4, "beta1": 0.5, "beta2": 0.999}  # of the paper's games
 SIDE = 8
 
 
@@ -46,6 +48,12 @@ def own_objective(options: Options) -> Objective | None:
     """That of the architecture's recipe, where it is another than the paper's."""
     name = options.registry.get(Architecture, str(options.architecture)).training.objective
     return None if name == PAPER else options.registry.get(Objective, name)
+
+
+def papers_game(options: Options) -> dict[str, Any]:
+    """Choices of a training by the paper's game: on nets whose recipe is another one's, at the paper's rates."""
+    plain = {"objective": PAPER, "encoder": encoder_variant(options, "gaussian")}
+    return plain if own_objective(options) is None else {**plain, **ADAM}
 
 
 def encoder_variant(options: Options, posterior: str) -> str | None:

@@ -12,11 +12,11 @@ from ali_plugin.evaluation.representation import of_encoder
 from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids
 from ali_plugin.experiments.images import (
-    PAPER,
     baseline_rows,
     context_of,
     encoder_variant,
     own_objective,
+    papers_game,
     reconstruction_grid,
     sample_grid,
     with_defaults,
@@ -26,7 +26,6 @@ from ali_plugin.experiments.training import Length, Trained, settings_of, train,
 
 QUICK, FULL, SEEDS = 200, 20_000, 2  # steps, and runs of each model
 LABELS, LABEL_SETS = (100, 1000), 100
-ADAM = {"lr": 1e-4, "lr_discriminator": 1e-4, "beta1": 0.5, "beta2": 0.999}  # of the paper's games
 
 
 def representation(options: Options) -> Result:
@@ -70,14 +69,12 @@ def representation(options: Options) -> Result:
 def _models(options: Options) -> dict[str, dict[str, Any]]:
     """Nets whose recipe is another game's play that first, and games without penalties at the paper's rates."""
     own = own_objective(options)
-    gaussian = {"encoder": encoder_variant(options, "gaussian")}
-    plain = gaussian if own is None else {**gaussian, **ADAM}
     models: dict[str, dict[str, Any]] = {} if own is None else {own.name: {"objective": own.name}}
-    models["ALI"] = {"objective": PAPER, **plain}
+    models["ALI"] = paper = papers_game(options)
     if bigan := encoder_variant(options, "deterministic"):
-        models["BiGAN"] = {**models["ALI"], "encoder": bigan}
-    models["GAN, inverse mapping"] = {"objective": "gan-inverse", **plain}
-    models["VAE"] = {"objective": "vae", **gaussian}
+        models["BiGAN"] = {**paper, "encoder": bigan}
+    models["GAN, inverse mapping"] = {**paper, "objective": "gan-inverse"}
+    models["VAE"] = {"objective": "vae", "encoder": paper["encoder"]}
     return models
 
 

@@ -25,6 +25,7 @@ Examples:
   ali experiment semi-supervised --labels 100 --labels 1000 --minutes 20
   ali experiment conditional --dataset fashion-mini --out runs/conditional
   ali experiment conditional --dataset fashion-mini --out runs/conditional --resume
+  ali experiment modes --runs 5
   ali experiment games --minutes 20 --runs 2
   ali experiment anomaly --dataset wine --classes class_0 --seconds 50
 """
@@ -34,7 +35,8 @@ Examples:
 @click.option("--steps", type=int, help="Length of each training. [default: the experiment's]")
 @click.option("--minutes", type=float, help="Length of each training in wall time instead.")
 @click.option("--seconds", type=float, help="The same in seconds.")
-@click.option("--arch", "architecture", help="Architecture. [default: fashion; of anomalies the detector's]")
+@click.option("--arch", "architecture", help="Architecture. [default: fashion; of modes mixture-fourier, of anomalies "
+              "the detector's]")  # fmt: skip
 @click.option("--runs", type=int, help="Runs in the study of the mixture [default: 10, quick 3]; "
               "elsewhere seeds of each model [default: 2, of anomalies 1].")  # fmt: skip
 @click.option("--classes", multiple=True, help="Ordinary class, in the study of anomalies; may be repeated. [default: "
