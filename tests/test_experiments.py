@@ -167,7 +167,12 @@ def check_both_games(printed: dict[str, Any]) -> None:
     assert printed["published"][0]["figure"] == "13.4 ± 5.8 (8 to 25)"
 
 
+def check_conditional(printed: dict[str, Any]) -> None:
+    assert [row["name"] for row in printed["rows"]] == ["conditional ALI, seed 0", "conditional ALI, seed 1"]
+
+
 CHECKS = {
+    "conditional": check_conditional,
     "modes": check_both_games,
     "mixture": check_study,
     "representation": check_baselines,
@@ -179,6 +184,7 @@ CHECKS = {
 OF_RESIDUAL_NETS = {
     "representation": ["relativistic", "ALI", "GAN, inverse mapping", "VAE"],
     "semi-supervised": ["relativistic with labels, 20 labels", "semi-supervised ALI, 20 labels"],
+    "conditional": ["conditional relativistic", "conditional ALI"],
 }
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ali_plugin.config import conditions
 from ali_plugin.errors import DataError
@@ -11,44 +16,60 @@ from ali_plugin.evaluation.context import Context
 from ali_plugin.evaluation.evaluate import evaluate
 from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids
-from ali_plugin.experiments.images import SIDE, context_of, grid, with_defaults
-from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row
+from ali_plugin.experiments.images import SIDE, context_of, games, grid, with_defaults
+from ali_plugin.experiments.record import PICTURE_NAME, Options, Result, Row, of_seed
 from ali_plugin.experiments.training import Length, settings_of, train
+from ali_plugin.model import ALI
 from ali_plugin.support.devices import seeded
 
-QUICK, FULL = 200, 20_000  # steps
+Grids = list[tuple[str, NDArray[np.float32]]]
+QUICK, FULL, SEEDS = 200, 20_000, 2  # steps, and runs of each game
+MOST_COLUMNS = 10  # conditions in the picture
 ASKED = 2000  # samples that the classifier judges
 
 
 def conditional(options: Options) -> Result:
-    """Train a conditional model, show it, and count how often a classifier sees what was asked for.
+    """Train conditional models of the nets' own game and the paper's from every seed, show them, and count how often a
+    classifier sees what was asked for.
 
     Raises:
         ALIError: the dataset has no labels, or an option does not fit.
     """
     options = with_defaults(options)
     length = Length.of(options, QUICK, FULL)
-    trained = train(options, "conditional", length, condition=True)
-    context = context_of(trained.model, options)
-    context.extractor = "classifier"
-    found = evaluate(context, ["reconstruction", "frechet"])
-    obeyed, floor = _obeyed(context)
-    figures = {"obeyed": obeyed, "classifier_accuracy": floor, **found["reconstruction"], **found["frechet"]}
-    columns = conditions.alone(torch.arange(min(trained.model.config.condition_size, 10)), trained.model.config)
-    z = trained.model.prior(SIDE, seeded(options.seed))
-    pictures = grid(trained.model.vary_condition(z, columns), len(columns))
-    names = ", ".join(trained.model.config.condition_names[: len(columns)])
-    picture_grids({"z fixed along a row": [(names, pictures)]}, options.out / PICTURE_NAME)
+    seeds = options.seeds(1 if options.quick else SEEDS)
+    rows, grids = list[Row](), dict[str, Grids]()
+    for (name, choices), seed in product(games(options).items(), seeds):
+        run = of_seed(f"conditional {name}", seed)
+        trained = train(options, run, length, condition=True, seed=seed, **choices)
+        rows.append(Row(run, {**_figures(context_of(trained.model, options)), **trained.figures}))
+        if name not in grids:
+            grids[name] = _rows_of_z(trained.model, options.seed)
+    picture_grids(grids, options.out / PICTURE_NAME)
     return Result(
         experiment="conditional",
-        rows=[Row("conditional ALI", {**figures, **trained.figures})],
+        rows=rows,
         published=published.CONDITIONAL,
-        settings=settings_of(options, length),
+        settings=settings_of(options, length) | {"seeds": seeds},
         notes=[
             "obeyed: share of samples (of elements, where conditions are attributes) in which a classifier trained on "
             "the data sees the condition; classifier_accuracy is that share for real test pictures."
         ],
     )
+
+
+def _figures(context: Context) -> dict[str, float]:
+    context = replace(context, extractor="classifier")
+    found = evaluate(context, ["reconstruction", "frechet"])
+    obeyed, floor = _obeyed(context)
+    return {"obeyed": obeyed, "classifier_accuracy": floor, **found["reconstruction"], **found["frechet"]}
+
+
+def _rows_of_z(model: ALI, seed: int) -> Grids:
+    """Samples, the same z along a row, under each of the first conditions."""
+    columns = conditions.alone(torch.arange(min(model.config.condition_size, MOST_COLUMNS)), model.config)
+    pictures = grid(model.vary_condition(model.prior(SIDE, seeded(seed)), columns), len(columns))
+    return [(f"z fixed along a row: {', '.join(model.config.condition_names[: len(columns)])}", pictures)]
 
 
 @torch.no_grad()

@@ -56,6 +56,12 @@ def papers_game(options: Options) -> dict[str, Any]:
     return plain if own_objective(options) is None else {**plain, **ADAM}
 
 
+def games(options: Options) -> dict[str, dict[str, Any]]:
+    """Choices of the trainings of a study: the nets' own game by their recipe, if it is another, and the paper's."""
+    own = own_objective(options)
+    return {**({} if own is None else {own.name: {}}), "ALI": papers_game(options)}
+
+
 def encoder_variant(options: Options, posterior: str) -> str | None:
     """The architecture's encoder with another posterior, where it is registered under the usual name; else None."""
     name = f"{options.architecture}-{posterior}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from ali_plugin.datasets import stacked
 from ali_plugin.errors import OptionError
 from ali_plugin.evaluation.evaluate import evaluate
 from ali_plugin.experiments import published
 from ali_plugin.experiments.figures import picture_grids, plots, save, scatter
-from ali_plugin.experiments.images import context_of, own_objective, papers_game, sample_grid, with_defaults
+from ali_plugin.experiments.images import context_of, games, sample_grid, with_defaults
 from ali_plugin.experiments.record import PICTURE_NAME, Options, Published, Result, Row, of_seed
 from ali_plugin.experiments.training import Length, settings_of, train
 from ali_plugin.model import ALI
@@ -47,7 +46,7 @@ def modes(options: Options) -> Result:
     seeds = options.seeds(1 if options.quick else SEEDS)
     rows, notes = list[Row](), list[str]()
     shown: dict[str, ALI] = {}
-    for (name, choices), seed in product(_games(options).items(), seeds):
+    for (name, choices), seed in product(games(options).items(), seeds):
         run = of_seed(name, seed)
         trained = train(options, run, length, seed=seed, **choices)
         context = context_of(trained.model, options)
@@ -62,11 +61,6 @@ def modes(options: Options) -> Result:
         settings=settings_of(options, length) | {"seeds": seeds},
         notes=["Every model is evaluated with the same seed; the picture shows one of each game.", *notes],
     )
-
-
-def _games(options: Options) -> dict[str, dict[str, Any]]:
-    own = own_objective(options)
-    return {**({} if own is None else {own.name: {}}), "ALI": papers_game(options)}
 
 
 def _draw(models: Mapping[str, ALI], seed: int, path: Path) -> None:

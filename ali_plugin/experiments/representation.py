@@ -15,8 +15,7 @@ from ali_plugin.experiments.images import (
     baseline_rows,
     context_of,
     encoder_variant,
-    own_objective,
-    papers_game,
+    games,
     reconstruction_grid,
     sample_grid,
     with_defaults,
@@ -68,9 +67,8 @@ def representation(options: Options) -> Result:
 
 def _models(options: Options) -> dict[str, dict[str, Any]]:
     """Nets whose recipe is another game's play that first, and games without penalties at the paper's rates."""
-    own = own_objective(options)
-    models: dict[str, dict[str, Any]] = {} if own is None else {own.name: {"objective": own.name}}
-    models["ALI"] = paper = papers_game(options)
+    models = games(options)
+    paper = models["ALI"]
     if bigan := encoder_variant(options, "deterministic"):
         models["BiGAN"] = {**paper, "encoder": bigan}
     models["GAN, inverse mapping"] = {**paper, "objective": "gan-inverse"}
