@@ -135,6 +135,20 @@ def test_every_block_starts_as_the_identity_and_the_decoder_at_the_mean_of_the_d
     assert torch.allclose(made, mean.mean((1, 2)), atol=0.02)
 
 
+def test_the_deviation_of_a_code_grows_linearly_above_that_of_the_prior() -> None:
+    """Early steps widen q(z|x) far; exp(90) would end the game, and no gradient would end the widening."""
+    encoder = ResidualEncoder(data_shape=(1, 16, 16), **SMALL)
+    raw = torch.tensor([-7.0, -2.0, 0.0, 1.0, 90.0], requires_grad=True)
+    with torch.no_grad():
+        encoder.output.weight.zero_()
+    before = encoder(torch.rand(1, 1, 16, 16)).log_stddev[0, 0].item()  # of a bias of 0
+    encoder.output.register_forward_hook(lambda net, given, out: torch.cat([torch.zeros(5), raw - before])[None])
+    stddev = encoder(torch.rand(1, 1, 16, 16)).stddev[0]
+    torch.testing.assert_close(stddev, torch.tensor([-7.0, -2.0, 0.0, 0.0, 0.0]).exp() + torch.tensor([0, 0, 0, 1, 90]))
+    (gradient,) = torch.autograd.grad(stddev.sum(), raw)
+    assert gradient[-1] == 1
+
+
 def test_fine_blocks_work_on_a_grid_of_half_the_width() -> None:
     """And cost as much as those of the finest grid: four times the positions, a quarter of the weights."""
     options = {**SMALL, "data_shape": (1, 28, 28), "width": 16, "blocks": 0, "fine": 2}

@@ -68,8 +68,17 @@ class ResidualEncoder(ResidualNet):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> DiagonalGaussian:
         features = self.hidden(2 * x - 1)  # (B, size)
-        mean, log_stddev = self.output(self.joined(features, condition)).chunk(2, 1)
-        return DiagonalGaussian(mean, log_stddev + LOG_STDDEV)
+        mean, spread = self.output(self.joined(features, condition)).chunk(2, 1)
+        return DiagonalGaussian(mean, slower_above_one(spread + LOG_STDDEV))
+
+
+def slower_above_one(log_stddev: Tensor) -> Tensor:
+    """log(1 + s) in place of s > 0: the deviation is exponential up to 1, the prior's own, and linear above.
+
+    The first steps widen q(z|x) of some pictures far; with an exponential their draws are of 1e10 and more, which no
+    game recovers from.
+    """
+    return torch.where(log_stddev > 0, log_stddev.clamp(min=0).log1p(), log_stddev)
 
 
 class ResidualDecoder(ResidualNet):
