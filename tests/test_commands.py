@@ -74,7 +74,7 @@ def test_encode(trained: Path, tmp_path: Path, ali: Ali) -> None:
 
 
 def test_evaluate(trained: Path, ali: Ali) -> None:
-    figures = json.loads(ali("evaluate", trained, "--json").out)["metrics"]
+    figures = json.loads(ali("evaluate", trained, "--label-sets", 1, "--json").out)["metrics"]
     assert 0 < figures["reconstruction"]["mse"] < 1
     model, codes, labels = ALI.from_pretrained(trained), list[torch.Tensor](), list[torch.Tensor]()
     for split in (fashion_mini("train"), fashion_mini("test")):
@@ -86,7 +86,7 @@ def test_evaluate(trained: Path, ali: Ali) -> None:
     accuracy = (labels[0][nearest] == labels[1]).float().mean().item()
     assert accuracy > 0.1  # better than a guess
     assert figures["representation"]["nearest_neighbour_accuracy"] == pytest.approx(accuracy, abs=0.002)
-    assert "nearest_neighbour_accuracy" in ali("evaluate", trained, "--metric", "representation").out
+    assert "nearest_neighbour_accuracy" in ali("evaluate", trained, "--metric", "representation", "--label-sets", 1).out
 
 
 def test_export(trained: Path, tmp_path: Path, ali: Ali) -> None:

@@ -12,7 +12,8 @@ The rules:
 - ``pip install -e`` installs into a fresh environment of the page, without dependencies; ``ali`` and ``pytest`` see
   that environment from then on, and ``ali`` sees a file that the page changes.
 - ``train`` takes the few steps of ``SHORT`` in place of --epochs and --steps, and its run folder makes way first;
-  ``bench`` measures a small batch once, and no memory, for which it would start a process for each kind of step.
+  ``bench`` measures a small batch once, and no memory, for which it would start a process for each kind of step;
+  ``evaluate`` fits the L2-SVM to one set of labels.
 - A classifier for features, as of ``--extractor classifier``, is trained for a moment.
 - What names the Hub runs in a process of the page, of its environment where it has one, against the local Hub server,
   where ``me`` is ``alice`` and ``somebody`` is ``bob``; for the reference both have an ``ali-fashion`` there, the
@@ -59,6 +60,7 @@ ROOT = Path(__file__).parent.parent
 SHORT = ("--steps", "4", "--batch-size", "20", "--log-every", "2", "--device", "cpu")
 SHORT_RESUMED = ("--steps", "6")
 SHORT_BENCH = ("--batch-size", "2", "--repeats", "1")
+SHORT_REPRESENTATION = ("--label-sets", "1")
 NOT_RUN = {
     r"pip install '?ali-plugin\b.*": "the package under test is installed already",
     r"ali experiment .*": "test_experiments.py runs each that a page shows",
@@ -126,6 +128,8 @@ class Reader:
                 arguments = self.shortened(arguments)
             elif arguments[:1] == ("bench",):
                 arguments = (*arguments, *SHORT_BENCH)
+            elif arguments[:1] == ("evaluate",) and ("representation" in arguments or "--metric" not in arguments):
+                arguments = (*arguments, *SHORT_REPRESENTATION)
             self.run_ali(*arguments)
         elif program == "pip" and arguments[:2] == ("install", "-e"):
             self.install(self.here / re.sub(r"\[.*\]$", "", arguments[2]))
