@@ -163,6 +163,16 @@ def test_the_length_is_the_recipes_within_reach(pictures: Path) -> None:
     assert lengths[-1] == choice.CPU.steps[1]
 
 
+@pytest.mark.parametrize(("count", "numbers"), [(24, 16), (587, 24), (4_095, 63), (4_096, None), (10**6, None)])
+def test_codes_are_as_long_as_the_pictures_are_many(
+    count: int, numbers: int | None, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_look", lambda *_: replace(survey(pictures), count=count))
+    assert decided(pictures).latent_size == numbers
+    assert decided(pictures, latent_size=40).latent_size == 40
+    assert decided(pictures, architecture="fashion").latent_size is None
+
+
 def recipe() -> Any:
     from ali_plugin import Architecture
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from ali_registry import Architecture, Dataset, InvalidRecord, Objective, Regist
 
 SMALL, TOO_FEW = 5_000, 50  # pictures: up to so many are augmented, and so many are to be warned of
 AUGMENT = "colour,translation,cutout"
+LEAST_LATENT = 16  # numbers of a code, however few the pictures are
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def _filled(
         decided["batch_size"] = min(recipe.batch_size, reach.batch)
     if "epochs" not in given and "steps" not in given:
         decided["steps"] = _length(found.count, {**given, **decided}["batch_size"], recipe, reach)
+    if "latent_size" not in given and (few := _latent_size(found.count)) < record.latent_size:
+        decided["latent_size"] = few
     if found.count <= SMALL:
         decided |= _against_learning_by_heart(given, found, recipe, registry)
     return {**given, **decided}, (_told(decided, found, record, on_gpu),)
@@ -155,6 +159,12 @@ def _length(count: int, batch_size: int, recipe: TrainingDefaults, reach: Reach)
     """Steps: the recipe's passes over the pictures, within reach."""
     least, most = reach.steps
     return min(max(recipe.epochs * count // max(batch_size, 1), least), most)  # 0 is refused with the other choices
+
+
+def _latent_size(count: int) -> int:
+    """The root of the number of pictures: in more dimensions the codes of a few lie so far apart that most of the
+    prior is near none of them, and what it decodes to is no picture."""
+    return max(math.isqrt(count), LEAST_LATENT)
 
 
 def _against_learning_by_heart(
@@ -176,6 +186,8 @@ def _told(decided: Mapping[str, Any], found: Survey, record: Architecture, on_gp
     if size := decided.get("image_size"):
         most = f", at most {reach.side} {'with' if on_gpu else 'without'} a GPU" if found.side > reach.side else ""
         text += f": trained at {size}x{size}{most} (--image-size){_cropped(size, found.aspect, record)}"
+    if latent := decided.get("latent_size"):
+        text += f"; codes of {latent} numbers (--latent-size)"
     if steps := decided.get("steps"):
         text += f"; {steps} steps (--steps)"
     if decided.get("flip"):
