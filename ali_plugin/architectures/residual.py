@@ -141,7 +141,13 @@ STACKED_DIGITS = TINY.architecture(
     summary="three digits as the colours of a picture, 3x28x28, half an hour of one CPU core",
     data_shape=(3, 28, 28),
     sides=(),
-    training=replace(QUICK, dataset="stacked-mnist", batch_size=64, epochs=10),
+    training=replace(
+        QUICK,
+        dataset="stacked-mnist",
+        batch_size=64,
+        epochs=10,
+        settings={"objective": {**QUICK.settings["objective"], "gamma": "cosine:1->0.2"}},
+    ),
 )
 
 GARMENTS = SMALL.architecture(

@@ -162,9 +162,9 @@ def _length(count: int, batch_size: int, recipe: TrainingDefaults, reach: Reach)
 
 
 def _latent_size(count: int) -> int:
-    """The root of the number of pictures: in more dimensions the codes of a few lie so far apart that most of the
+    """Half the root of the number of pictures: in more dimensions the codes of a few lie so far apart that most of the
     prior is near none of them, and what it decodes to is no picture."""
-    return max(math.isqrt(count), LEAST_LATENT)
+    return max(math.isqrt(count) // 2, LEAST_LATENT)
 
 
 def _against_learning_by_heart(
