@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,16 @@ def test_there_are_no_more_components_than_numbers_in_a_sample() -> None:
     assert found["pca"]["nearest_neighbour_accuracy"] == pytest.approx(raw, abs=0.003)
 
 
+def test_l2_svm_prepares_a_label_set_once_for_all_penalties(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(2, size=200)
+    svm = L2SVM((labels[:, None] + random.standard_normal((200, 50))).astype(np.float32), labels, count=20, seed=0)
+    prepare = Mock(side_effect=svm.label_set)
+    monkeypatch.setattr(svm, "label_set", prepare)
+    svm.choose()
+    assert [call.args for call in prepare.call_args_list] == [(-1,), (-2,), (-3,)]
+
+
 def test_l2_svm_is_scikit_learns() -> None:
     from sklearn.svm import LinearSVC
 
@@ -140,8 +151,8 @@ def test_l2_svm_is_scikit_learns() -> None:
     rows = (centres[labels] + 4 * random.standard_normal((600, 300))).astype(np.float32)
     svm = L2SVM(rows[:500], labels[:500], count=30, seed=1)
     penalty = svm.choose()
-    errors = [svm.error(i, penalty, rows[500:], labels[500:]) for i in range(3)]
-    assert errors == [svm.error(i, penalty, rows[500:], labels[500:]) for i in range(3)]
+    errors = [svm.error(svm.label_set(i), penalty, rows[500:], labels[500:]) for i in range(3)]
+    assert errors == [svm.error(svm.label_set(i), penalty, rows[500:], labels[500:]) for i in range(3)]
     assert len(set(svm.pool) & set(svm.held_out)) == 0
     # In the span of 30 samples and in all of the 300 dimensions it is the same classifier.
     unit = rows / np.sqrt(300)
@@ -152,7 +163,7 @@ def test_l2_svm_is_scikit_learns() -> None:
     # Features that are always 0 change nothing but the scale.
     wide = np.concatenate([rows, np.zeros_like(rows)], 1)
     again = L2SVM(wide[:500], labels[:500], count=30, seed=1)
-    assert again.error(0, 2 * penalty, wide[500:], labels[500:]) == pytest.approx(errors[0], abs=0.02)
+    assert again.error(again.label_set(0), 2 * penalty, wide[500:], labels[500:]) == pytest.approx(errors[0], abs=0.02)
     guess = LinearSVC(C=penalty / 300, dual=False).fit(rows[svm.pool], labels[svm.pool]).score(rows[500:], labels[500:])
     assert min(errors) > 1 - guess - 0.05  # 30 labels do not beat 400
     assert np.mean(errors) < 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,23 @@ USUAL = 1000  # labelled samples, where nobody says how many
 ROWS = 2000
 TOLERANCE = 1e-3
 PROBE_ITERATIONS = 200
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A few labelled samples (N, D) in an orthonormal basis of their span.
+
+    A norm-penalised linear classifier has its weights in the span, so that it is the same there and cheaper; the basis,
+    which costs more than a classifier does, is found once for all values of C.
+
+    Attributes:
+        rows: (N, min(N, D)), of samples whose mean squared norm is 1.
+        basis: (D, min(N, D)).
+    """
+
+    rows: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    labels: Labels
 
 
 class L2SVM:
@@ -56,7 +74,8 @@ class L2SVM:
     def figures(self, sets: int, features: Array, labels: Labels) -> dict[str, float]:
         """Mean and deviation of the error on other features (M, D) over the label sets, and the C that was chosen."""
         penalty, name = self.choose(), f"l2_svm_error_{self.count}"
-        errors = [self.error(i, penalty, features, labels) for i in track(range(sets), "L2-SVM", sets)]
+        numbers = track(range(sets), "L2-SVM", sets)
+        errors = [self.error(self.label_set(i), penalty, features, labels) for i in numbers]
         return {
             name: float(np.mean(errors)),
             f"{name}_deviation": float(np.std(errors)),
@@ -67,29 +86,34 @@ class L2SVM:
         """The C with the least error on the held-out samples; it stops growing when the error does not fall."""
         rows = np.sort(self.held_out)
         features, labels = np.array(self.train[rows]), self.labels[rows]
+        sets = [self.label_set(-1 - i) for i in range(CHOOSING_SETS)]
         best, least, worse = PENALTIES[0], float("inf"), 0
         for penalty in track(PENALTIES, "choosing C", len(PENALTIES)):
-            found = float(np.mean([self.error(-1 - i, penalty, features, labels) for i in range(CHOOSING_SETS)]))
+            found = float(np.mean([self.error(one, penalty, features, labels) for one in sets]))
             best, least, worse = (penalty, found, 0) if found < least else (best, least, worse + 1)
             if worse == 2:
                 break
         return best
 
-    def error(self, label_set: int, penalty: float, features: Array, labels: Labels) -> float:
-        """Share of wrong classes among other features (M, D), after training on a label set.
+    def label_set(self, number: int) -> LabelSet:
+        """The random set of this number, of as many samples of each class.
 
         Raises:
             OptionError: fewer labels than classes, or more than there are.
         """
         classes = int(self.labels.max()) + 1
-        picked = balanced_subset(self.labels[self.pool], classes, self.count, (self.seed << 20) + 1000 + label_set)
+        picked = balanced_subset(self.labels[self.pool], classes, self.count, (self.seed << 20) + 1000 + number)
         chosen = self.pool[picked]
-        compact, basis = _compact(np.array(self.train[chosen]) / self.scale)
+        rows, basis = _compact(np.array(self.train[chosen]) / self.scale)
+        return LabelSet(rows, basis, self.labels[chosen])
+
+    def error(self, known: LabelSet, penalty: float, features: Array, labels: Labels) -> float:
+        """Share of wrong classes among other features (M, D), after training on a label set."""
         fitted = self.svm.LinearSVC(C=penalty, loss="squared_hinge", dual=False, tol=TOLERANCE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an iteration that was cut is judged by its held-out error like others
-            fitted.fit(compact, self.labels[chosen])
-        weights = basis @ fitted.coef_.T / self.scale  # (D, K), or (D, 1) of two classes
+            fitted.fit(known.rows, known.labels)
+        weights = known.basis @ fitted.coef_.T / self.scale  # (D, K), or (D, 1) of two classes
         wrong = 0
         for start in range(0, len(features), ROWS):
             scores = features[start : start + ROWS] @ weights.astype(np.float32) + fitted.intercept_
@@ -99,10 +123,7 @@ class L2SVM:
 
 
 def _compact(rows: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows (N, D) in an orthonormal basis (D, min(N, D)) of their span.
-
-    A norm-penalised linear classifier has its weights in the span, so that it is the same there and cheaper.
-    """
+    """Rows (N, D) in an orthonormal basis (D, min(N, D)) of their span, and the basis."""
     if rows.shape[0] >= rows.shape[1]:
         return rows.astype(np.float64), np.eye(rows.shape[1])
     basis, triangle = np.linalg.qr(rows.T.astype(np.float64))
