@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "results.md", "images"
 RELEASED = ROOT / "model_cards" / "released"
-ORDER = ("same-nets", "representation", "semi-supervised", "conditional", "mixture", "anomaly", "games")
+ORDER = ("same-nets", "representation", "semi-supervised", "conditional", "mixture", "modes", "anomaly", "games")
 EXPECTED = {
     "squared error": "mse",
     "nearest neighbour of codes": "nearest_neighbour_accuracy",
