@@ -138,7 +138,7 @@ FASHION_RESIDUAL = SMALL.architecture(
 
 STACKED_DIGITS = TINY.architecture(
     name="stacked-digits",
-    summary="three digits as the colours of a picture, 3x28x28, half an hour of one CPU core",
+    summary="three digits as the colours of a picture, 3x28x28, 40 minutes of one CPU core",
     data_shape=(3, 28, 28),
     sides=(),
     training=replace(
