@@ -24,7 +24,7 @@ from ali_plugin.errors import ALIError, ConfigError, OptionError, WeightsError
 from ali_plugin.model import ALI
 from ali_plugin.objectives.ali import ALIGame
 from ali_plugin.objectives.game import Batch, Player, parameters
-from ali_plugin.objectives.optimisers import SGD, Adam, AdamW
+from ali_plugin.objectives.optimisers import SGD, Adam, AdamW, StableAdamW
 from ali_plugin.training import checkpoint
 from ali_plugin.training.assemble import assemble
 from ali_plugin.training.callbacks.callback import Callback, Run
@@ -201,7 +201,9 @@ class Stop(Callback):
         trainer.stop()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", Adam), ("adamw", AdamW), ("sgd", SGD)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", Adam), ("adamw", AdamW), ("stable-adamw", StableAdamW), ("sgd", SGD)]
+)
 def test_the_run_s_optimiser(name: str, kind: type, registry: Registry, tmp_path: Path) -> None:
     options: dict[str, Any] = {"optimiser": name, "settings": {"optimiser": {"weight_decay": 0.25}}, "objective": "ali"}
     for optimiser in trainer(tmp_path / "run", registry, **options).training_step.optimisers.values():
@@ -543,7 +545,7 @@ def test_nets_of_a_plugin_play_every_game(objective: str, registry: Registry, tm
 
 
 def test_a_lazy_game_continues_bit_for_bit(registry: Registry, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"objective": "relativistic", "settings": {"objective": {
+    options: dict[str, Any] = {"objective": "relativistic", "optimiser": "stable-adamw", "settings": {"objective": {
         "penalty_every": 3, "gamma": "cosine:1->0.1", "noise": "linear:0.2->0@0.6", "cycle_z": 1.0}}}  # fmt: skip
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     trainer(whole, registry, **options).run()

@@ -140,6 +140,12 @@ OPTIMISERS = (
         options={"weight_decay": replace(DECAY, default=0.01), "eps": EPSILON},
     ),
     Optimiser(
+        name="stable-adamw",
+        summary="AdamW whose step of a tensor is at most the rate, for nets without norms (StableAdamW)",
+        build=f"{HERE}.optimisers:stable_adamw",
+        options={"weight_decay": DECAY, "eps": EPSILON},
+    ),
+    Optimiser(
         name="sgd",
         summary="gradient descent, beta1 is its momentum",
         build=f"{HERE}.optimisers:sgd",
