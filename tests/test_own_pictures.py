@@ -76,7 +76,7 @@ def test_the_size_is_that_of_most_pictures(sizes: list[tuple[int, int]], side: i
     for i, size in enumerate(sizes):
         paint(tmp_path / "p" / f"{i}.png", size=size)
     config = decided(tmp_path / "p")
-    assert (config.architecture, config.image_size, config.channels) == ("residual-small", side, 3)
+    assert (config.architecture, config.image_size, config.channels) == ("residual-tiny", side, 3)
     assert config.objective == "relativistic"
 
 
@@ -111,10 +111,11 @@ def test_a_picture_on_its_side_counts_as_it_is_turned(tmp_path: Path) -> None:
 
 def test_a_gpu_takes_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = folder(tmp_path / "p", 3, size=(640, 480))
-    assert (decided(data).image_size, decided(data).batch_size) == (64, 32)
+    on_cpu = decided(data)
+    assert (on_cpu.architecture, on_cpu.image_size, on_cpu.batch_size) == ("residual-tiny", 64, 16)
     monkeypatch.setattr(choice, "resolve_device", lambda name: torch.device("cuda"))
     on_gpu = decided(data, precision="float32")
-    assert (on_gpu.image_size, on_gpu.batch_size) == (128, 64)
+    assert (on_gpu.architecture, on_gpu.image_size, on_gpu.batch_size) == ("residual-small", 128, 64)
     assert on_gpu.steps == choice.GPU.steps[0]
 
 
@@ -176,7 +177,7 @@ def test_codes_are_as_long_as_the_pictures_are_many(
 def recipe() -> Any:
     from ali_plugin import Architecture
 
-    return default_registry().get(Architecture, "residual-small").training
+    return default_registry().get(Architecture, "residual-tiny").training
 
 
 def test_what_is_said_always_wins(pictures: Path) -> None:
@@ -189,7 +190,7 @@ def test_what_is_said_always_wins(pictures: Path) -> None:
 
 
 def test_a_run_from_the_command_line_and_from_python(pictures: Path, tmp_path: Path, ali: Ali) -> None:
-    done = ali(*own(pictures, tmp_path / "a", "--steps", 2, "--checkpoint-every", 1))
+    done = ali(*own(pictures, tmp_path / "a", "--steps", 2, "--checkpoint-every", 1, "--batch-size", 32))
     assert done.code == 0, done.err
     assert "24 pictures, colour, shorter side 16: trained at 16x16 (--image-size)" in done.err
     assert "batches are of 20 in place of 32, as there are 20 samples to train on" in done.err
@@ -200,7 +201,14 @@ def test_a_run_from_the_command_line_and_from_python(pictures: Path, tmp_path: P
     assert again.code == 0, again.err
     assert kept(tmp_path / "a").batch_size == 20
     trainer = prepare(
-        {"dataset": "image-folder", "data_dir": str(pictures), "steps": 2, "checkpoint_every": 1, "device": "cpu"},
+        {
+            "dataset": "image-folder",
+            "data_dir": str(pictures),
+            "steps": 2,
+            "checkpoint_every": 1,
+            "device": "cpu",
+            "batch_size": 32,
+        },
         tmp_path / "b",
     )
     assert trainer.config == config
@@ -212,7 +220,7 @@ def test_a_run_goes_to_a_folder_of_its_name(
 ) -> None:
     monkeypatch.chdir(pictures.parent)
     data = ("train", "--dataset", "image-folder", "--data-dir", "pictures", "--dry-run", "--json")
-    assert json.loads(ali(*data).out)["out"] == "runs/residual-small"
+    assert json.loads(ali(*data).out)["out"] == "runs/residual-tiny"
     assert json.loads(ali("train", "--dry-run", "--json").out)["out"] == "runs/garments"
 
 
@@ -225,7 +233,7 @@ def test_a_dry_run_says_how_long_it_takes(pictures: Path, tmp_path: Path, ali: A
     made = json.loads(ali(*own(pictures, tmp_path / "run", "--steps", 1000, "--dry-run", "--json")).out)
     assert made["seconds"] == pytest.approx(1000 * made["seconds_per_step"])
     assert 0 < made["seconds_per_step"] < 30
-    assert (made["config"]["batch_size"], made["config"]["image_size"]) == (20, 16)
+    assert (made["config"]["batch_size"], made["config"]["image_size"]) == (16, 16)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -342,7 +350,7 @@ def test_so_few_pictures(count: int, tmp_path: Path, ali: Ali) -> None:
     assert done.code == 0, done.err
     assert kept(tmp_path / "run").batch_size == 1
     assert f"warning: {count} picture" in done.err
-    assert "batches are of 1 in place of 32, as there is one sample to train on" in done.err
+    assert "batches are of 1 in place of 16, as there is one sample to train on" in done.err
 
 
 def test_the_batch_shrinks_to_what_can_be_read(tmp_path: Path) -> None:

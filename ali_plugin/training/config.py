@@ -29,7 +29,8 @@ OnNaN = Literal["stop", "rewind"]
 PART_RECORDS: dict[str, type[Part]] = {record.kind: record for record in (Encoder, Decoder, Discriminator)}
 PRECISIONS, ON_NAN = get_args(Precision), get_args(OnNaN)
 TRAIN_CONFIG_NAME = "train_config.json"
-DEFAULT_ARCHITECTURE, PICTURES_ARCHITECTURE = "garments", "residual-small"
+DEFAULT_ARCHITECTURE = "garments"
+OF_PICTURES, OF_PICTURES_ON_GPU = "residual-tiny", "residual-small"  # one's own
 RECIPE = "the architecture's"  # of a default
 NO_SIZE = dict.fromkeys(("image_size", "channels"))
 
@@ -51,7 +52,7 @@ class TrainConfig:
         metadata=Option(
             "Architecture.",
             name="arch",
-            default=f"{DEFAULT_ARCHITECTURE}; of your own pictures {PICTURES_ARCHITECTURE}",
+            default=f"{DEFAULT_ARCHITECTURE}; of your own pictures {OF_PICTURES}, with a GPU {OF_PICTURES_ON_GPU}",
         ).told
     )
     dataset: str = field(metadata=Option("Dataset.", default=RECIPE).told)

@@ -18,7 +18,7 @@ from ali_plugin.pictures import background
 from ali_plugin.support.devices import computes_bf16, resolve_device
 from ali_plugin.training import distributed
 from ali_plugin.training.assemble import Assembled, assemble
-from ali_plugin.training.config import DEFAULT_ARCHITECTURE, PICTURES_ARCHITECTURE, TrainConfig
+from ali_plugin.training.config import DEFAULT_ARCHITECTURE, OF_PICTURES, OF_PICTURES_ON_GPU, TrainConfig
 from ali_plugin.training.configure import configure, data_folder
 from ali_registry import Architecture, Dataset, InvalidRecord, Objective, Registry, TrainingDefaults, blaming
 
@@ -32,17 +32,24 @@ class Reach:
     """What can be waited for on a kind of device.
 
     Attributes:
+        architecture: of a person's own pictures.
         side: of pictures, in pixels, at most.
         batch: samples, at most.
         steps: least and most of a run whose length nobody has said; the recipe's passes lie between them.
     """
 
+    architecture: str
     side: int
     batch: int
     steps: tuple[int, int]
 
 
-CPU, GPU = Reach(64, 32, (2_500, 5_000)), Reach(128, 64, (10_000, 50_000))
+CPU = Reach(OF_PICTURES, 64, 16, (5_000, 10_000))
+GPU = Reach(OF_PICTURES_ON_GPU, 128, 64, (10_000, 50_000))
+
+
+def _reach(options: Mapping[str, Any]) -> Reach:
+    return CPU if resolve_device(options.get("device") or "auto").type == "cpu" else GPU
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def architecture(options: Mapping[str, Any], registry: Registry) -> str:
         return str(options["architecture"])
     dataset = options.get("dataset")
     own = dataset is not None and registry.get(Dataset, dataset).survey is not None
-    return PICTURES_ARCHITECTURE if own else DEFAULT_ARCHITECTURE
+    return _reach(options).architecture if own else DEFAULT_ARCHITECTURE
 
 
 def decide(options: Mapping[str, Any], out: Path, registry: Registry) -> Decided:
@@ -136,8 +143,7 @@ def _filled(
     given: dict[str, Any], found: Survey, record: Architecture, registry: Registry
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The options with what the pictures decide, and a line that says it."""
-    on_gpu = resolve_device(given.get("device", "auto")).type != "cpu"
-    reach, recipe = GPU if on_gpu else CPU, record.training
+    reach, recipe = _reach(given), record.training
     decided: dict[str, Any] = {}
     channels, height, width = record.data_shape
     if "image_size" not in given and height is width is None:
@@ -152,7 +158,7 @@ def _filled(
         decided["latent_size"] = few
     if found.count <= SMALL:
         decided |= _against_learning_by_heart(given, found, recipe, registry)
-    return {**given, **decided}, (_told(decided, found, record, on_gpu),)
+    return {**given, **decided}, (_told(decided, found, record, reach),)
 
 
 def _length(count: int, batch_size: int, recipe: TrainingDefaults, reach: Reach) -> int:
@@ -179,12 +185,13 @@ def _against_learning_by_heart(
     return decided
 
 
-def _told(decided: Mapping[str, Any], found: Survey, record: Architecture, on_gpu: bool) -> str:
+def _told(decided: Mapping[str, Any], found: Survey, record: Architecture, reach: Reach) -> str:
     """A line for what was decided."""
-    reach = GPU if on_gpu else CPU
     text = f"{_counted(found.count)}, {'colour' if found.coloured else 'grey'}, shorter side {found.side}"
     if size := decided.get("image_size"):
-        most = f", at most {reach.side} {'with' if on_gpu else 'without'} a GPU" if found.side > reach.side else ""
+        most = (
+            f", at most {reach.side} {'without' if reach is CPU else 'with'} a GPU" if found.side > reach.side else ""
+        )
         text += f": trained at {size}x{size}{most} (--image-size){_cropped(size, found.aspect, record)}"
     if latent := decided.get("latent_size"):
         text += f"; codes of {latent} numbers (--latent-size)"
