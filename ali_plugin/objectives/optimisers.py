@@ -43,16 +43,17 @@ class StableAdamW(AdamW):  # type: ignore[valid-type, misc]  # made by a functio
         loss = super().step(closure)
         for parameter, group, before in moving:
             share = 1 / _rates(parameter.grad, group, self.state[parameter]).clamp(min=1)
-            parameter.copy_(before.lerp(parameter, share))
+            parameter.lerp_(before, 1 - share)
         return loss
 
 
 def _rates(gradient: Tensor, group: dict[str, Any], state: dict[str, Tensor]) -> Tensor:
     """The root mean square of Adam's last step without a momentum, in rates; a scalar."""
-    moment = state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"])
+    moment = state["exp_avg_sq"]
+    correction = 1 - group["betas"][1] ** state["step"]
     least = max(group["eps"] ** 2, torch.finfo(moment.dtype).tiny)  # where there has never been a gradient
-    squared: Tensor = gradient.square() / moment.clamp(min=least)
-    return squared.mean().sqrt()
+    excess: Tensor = (gradient * gradient).div_(moment.clamp(min=least)).mean() * correction
+    return excess.sqrt()
 
 
 def adam(
