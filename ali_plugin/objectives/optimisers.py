@@ -29,7 +29,8 @@ Adam, AdamW, SGD = eager(optim.Adam), eager(optim.AdamW), eager(optim.SGD)
 
 
 class StableAdamW(AdamW):  # type: ignore[valid-type, misc]  # made by a function
-    """AdamW whose step of a tensor has a root mean square of at most the rate (Wortsman et al., 2023, section 3.4).
+    """AdamW with update clipping: a tensor's step has a root mean square of at most the rate (Wortsman et al., 2023,
+    arXiv 2304.13013).
 
     After quiet steps the second moment is small, and one unusual batch moves every weight by up to 1 / sqrt(1 - beta2)
     rates: by ten with .99, which nets without any norm do not recover from.
