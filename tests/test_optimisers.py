@@ -50,6 +50,7 @@ def test_what_has_no_gradient_stays(eps: float) -> None:
     assert eps == 0 or step[1] == 0
 
 
-def test_a_gradient_that_is_no_number_is_not_hidden() -> None:
-    """--on-nan has to see it."""
-    assert moved(stable_adamw, [torch.ones(3), torch.full((3,), torch.nan)]).isnan().all()
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 1e25])
+def test_a_gradient_that_is_no_number_is_not_hidden(wrong: float) -> None:
+    """--on-nan has to see it; of one whose square is none, too, by which Adam would stand still ever after."""
+    assert moved(stable_adamw, [torch.ones(3), torch.full((3,), wrong)]).isnan().all()

@@ -219,7 +219,7 @@ def test_a_run_goes_to_a_folder_of_its_name(
     pictures: Path, ali: Ali, monkeypatch: pytest.MonkeyPatch, default_nets: None
 ) -> None:
     monkeypatch.chdir(pictures.parent)
-    data = ("train", "--dataset", "image-folder", "--data-dir", "pictures", "--dry-run", "--json")
+    data = ("train", "--dataset", "image-folder", "--data-dir", "pictures", "--device", "cpu", "--dry-run", "--json")
     assert json.loads(ali(*data).out)["out"] == "runs/residual-tiny"
     assert json.loads(ali("train", "--dry-run", "--json").out)["out"] == "runs/garments"
 
